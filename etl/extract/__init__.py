@@ -1,0 +1,1 @@
+"""The service: login, metadata and video, in that order."""

@@ -1,0 +1,1 @@
+"""The store: schema, objects, commits and the lease."""

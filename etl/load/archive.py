@@ -1,0 +1,213 @@
+"""Appending frames to an archive, and the commit that makes them visible.
+
+Objects are written in this order: the frames' `ndvi` objects as they come; then, for a commit, the tail
+chunks of the arrays along time, each array's own metadata, and last the root with the consolidated
+metadata, in one atomic put. A reader that opens the group sees a whole prefix of the frames at any moment.
+A run trusts the committed root and writes again whatever an interrupted run left beyond it.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.storage import MemoryStore
+
+from etl.errors import IncompatibleError
+from etl.load.inventory import GROUP, ROOT, Inventory, read_inventory
+from etl.load.schema import COLUMN_CHUNK, COLUMNS, SATELLITES, Schema, empty_group
+from etl.load.stores import LocalFolder
+from etl.transform.grid import Grid
+from etl.transform.packing import PackedFrame
+
+_ANY_LENGTH = 1 << 31
+"""Length along time under which frames are encoded: a frame's object does not depend on it."""
+
+
+class Appender:
+    """Writes frames behind the committed ones; hold the continent's lease while using it.
+
+    Attributes:
+        pending: number of frames that were appended and not committed.
+        bytes_written: bytes of all objects written so far.
+    """
+
+    def __init__(self, store: LocalFolder, folder: str, schema: Schema) -> None:
+        """Read what is committed and prepare to append; nothing is written yet.
+
+        Args:
+            store: the archive's storage.
+            folder: the continent's folder in the archive.
+            schema: what the frames to come share; a committed archive keeps its own layout.
+
+        Raises:
+            IncompatibleError: The frames to come do not fit the committed ones.
+            StorageError: The storage refuses to be read.
+        """
+        self._store = store
+        self._prefix = f"{folder}/{GROUP}"
+        self._schema = schema
+        inventory = read_inventory(store, folder)
+        if inventory is None:
+            objects = empty_group(schema)
+            self._root: Mapping[str, Any] = json.loads(objects[ROOT])
+            self._static = {key: data for key, data in objects.items() if key.rpartition("/")[2] != ROOT}
+            self._columns = {name: np.empty(0, column.dtype) for name, column in COLUMNS.items()}
+            self._keys: set[tuple[datetime, str]] = set()
+        else:
+            check_fits(inventory, schema.grid, schema.bits)
+            self._root = inventory.root
+            self._static = {}
+            self._columns = dict(inventory.columns)
+            self._keys = set(inventory.index)
+        self._is_new = inventory is None
+        self._newest = max((time for time, _ in self._keys), default=None)
+        self._rows: list[dict[str, Any]] = []
+        self._frame_objects, self._frames = _encoder("ndvi", self._documents()["ndvi"], _ANY_LENGTH)
+        self.bytes_written = 0
+
+    @property
+    def pending(self) -> int:  # noqa: D102 - see the class
+        return len(self._rows)
+
+    def append(self, frame: PackedFrame) -> None:
+        """Write one frame's objects; it becomes visible with the next commit.
+
+        Raises:
+            IncompatibleError: The frame does not fit behind the others.
+            StorageError: The storage refuses the write.
+        """
+        self._check_follows(frame)
+        entry = frame.entry
+        self._frames[len(self._columns["time"]) + len(self._rows)] = frame.values
+        for key in [key for key in self._frame_objects if not key.endswith(ROOT)]:
+            self._put(key, self._frame_objects.pop(key).to_bytes())
+        self._rows.append(
+            {
+                "time": int(entry.time.timestamp()),
+                "satellite": SATELLITES[entry.satellite],
+                "frame_number": entry.number,
+                "source_min": entry.scale.minimum,
+                "source_max": entry.scale.maximum,
+                "valid_fraction": frame.valid_fraction,
+                "ndvi_mean": frame.mean,
+                "checksum": frame.checksum,
+            }
+        )
+        self._keys.add((entry.time, entry.satellite))
+        self._newest = entry.time
+
+    def commit(self) -> None:
+        """Make the appended frames visible, all at once; without any, do nothing.
+
+        Raises:
+            StorageError: The storage refuses a write; what was committed before stays as it was.
+        """
+        if not self._rows:
+            return
+        now = int(datetime.now(UTC).timestamp())
+        committed = len(self._columns["time"])
+        length = committed + len(self._rows)
+        columns = {
+            name: np.append(
+                self._columns[name], np.array([row.get(name, now) for row in self._rows], column.dtype)
+            )
+            for name, column in COLUMNS.items()
+        }
+        documents = {
+            name: _with_length(document, length) if name in ("ndvi", *COLUMNS) else document
+            for name, document in self._documents().items()
+        }
+        consolidated = {**self._root["consolidated_metadata"], "metadata": documents}
+        root = {**self._root, "consolidated_metadata": consolidated}
+
+        for key, data in self._static.items():
+            self._put(key, data)
+        for name, values in columns.items():
+            for key, buffer in _tail_chunks(name, documents[name], values, committed).items():
+                self._put(key, buffer.to_bytes())
+        for name in documents if self._is_new else ("ndvi", *COLUMNS):
+            self._put(f"{name}/{ROOT}", _to_json(documents[name]))
+        self._put(ROOT, _to_json(root))
+
+        self._root, self._columns, self._rows = root, columns, []
+        self._static, self._is_new = {}, False
+
+    def _documents(self) -> dict[str, Any]:
+        documents: dict[str, Any] = self._root["consolidated_metadata"]["metadata"]
+        return documents
+
+    def _check_follows(self, frame: PackedFrame) -> None:
+        entry = frame.entry
+        remedy = "nothing of it was archived; report this"
+        if frame.values.shape != (self._schema.grid.rows, self._schema.grid.columns):
+            raise IncompatibleError(f"{entry} has the wrong size {frame.values.shape}", remedy)
+        if frame.bits != self._schema.bits:
+            raise IncompatibleError(
+                f"{entry} has {frame.bits} bits; the archive is made from {self._schema.bits}-bit video",
+                remedy,
+            )
+        if (entry.time, entry.satellite) in self._keys:
+            raise IncompatibleError(f"{entry} is in the archive already", remedy)
+        if self._newest is not None and entry.time < self._newest:
+            raise IncompatibleError(f"{entry} is older than the newest archived frame", remedy)
+
+    def _put(self, key: str, data: bytes) -> None:
+        self._store.put(f"{self._prefix}/{key}", data)
+        self.bytes_written += len(data)
+
+
+def check_fits(inventory: Inventory, grid: Grid, bits: int | None = None) -> None:
+    """Check that frames of a grid and bit depth can stand behind the committed ones.
+
+    Raises:
+        IncompatibleError: They cannot.
+    """
+    where = inventory.store.location(inventory.group_key)
+    if inventory.grid != grid:
+        raise IncompatibleError(
+            f"the stream's grid {_describe(grid)} is not that of {where}, {_describe(inventory.grid)}",
+            "archive the new grid under another --archive",
+        )
+    if bits is not None and inventory.bits != bits:
+        raise IncompatibleError(
+            f"the stream has {bits} bits; {where} is made from {inventory.bits}-bit video",
+            "archive the new stream under another --archive",
+        )
+
+
+def _describe(grid: Grid) -> str:
+    return f"{grid.columns} × {grid.rows} over {', '.join(f'{edge:g}' for edge in grid.bbox)}"
+
+
+def _encoder(
+    name: str, document: Mapping[str, Any], length: int
+) -> tuple[dict[str, Buffer], zarr.Array[Any]]:
+    """An array in memory with the committed codecs: what is written to it turns up as encoded objects."""
+    metadata = default_buffer_prototype().buffer.from_bytes(_to_json(_with_length(document, length)))
+    objects = {f"{name}/{ROOT}": metadata}
+    array = zarr.open_array(MemoryStore(objects), path=name, mode="r+", zarr_format=3)
+    # A chunk of nothing but fill is an object too, so that a missing one is always damage.
+    return objects, array.with_config({"write_empty_chunks": True})
+
+
+def _tail_chunks(
+    name: str, document: Mapping[str, Any], values: NDArray[Any], committed: int
+) -> dict[str, Buffer]:
+    """The encoded chunks that hold the values from `committed` on, by key."""
+    objects, array = _encoder(name, document, len(values))
+    first = committed // COLUMN_CHUNK * COLUMN_CHUNK
+    array[first:] = values[first:]
+    return {key: data for key, data in objects.items() if not key.endswith(ROOT)}
+
+
+def _with_length(document: Mapping[str, Any], length: int) -> dict[str, Any]:
+    return {**document, "shape": [length, *document["shape"][1:]]}
+
+
+def _to_json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=2).encode()

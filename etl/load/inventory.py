@@ -1,0 +1,152 @@
+"""What an archive holds: the committed state of one continent, read from its root metadata."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from etl.errors import IncompatibleError
+from etl.load.schema import COLUMNS, FORMAT, SATELLITES
+from etl.load.stores import LocalFolder
+from etl.transform.grid import Grid
+from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
+
+GROUP = "ndvi.zarr"
+ROOT = "zarr.json"
+
+Key = tuple[datetime, str]
+"""(time, satellite): what identifies a frame."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The committed frames of one continent; it stays as it was read while others append.
+
+    Attributes:
+        store: the archive's storage.
+        folder: the continent's folder in the archive, e.g. `europe`.
+        continent: the name by which the service knows the continent, e.g. `Europe`.
+        grid: the grid of every frame.
+        bits: bit depth of the video codes the values were made from.
+        root: the committed root metadata document.
+        columns: the arrays along time by name, each of shape (frames,), in their stored types.
+    """
+
+    store: LocalFolder
+    folder: str
+    continent: str
+    grid: Grid
+    bits: int
+    root: Mapping[str, Any]
+    columns: Mapping[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns["time"])
+
+    @cached_property
+    def times(self) -> list[datetime]:
+        """Sensing start of every frame, UTC, never decreasing."""
+        return [datetime.fromtimestamp(seconds, UTC) for seconds in self.columns["time"].tolist()]
+
+    @cached_property
+    def satellites(self) -> list[str]:
+        """Satellite of every frame, such as `S3A`."""
+        names = {flag: name for name, flag in SATELLITES.items()}
+        return [names[flag] for flag in self.columns["satellite"].tolist()]
+
+    @cached_property
+    def index(self) -> dict[Key, int]:
+        """Position of every frame by time and satellite."""
+        return {key: position for position, key in enumerate(zip(self.times, self.satellites, strict=True))}
+
+    @property
+    def group_key(self) -> str:
+        """Key of the Zarr group in the archive."""
+        return f"{self.folder}/{GROUP}"
+
+    def open(self) -> zarr.Group:
+        """The Zarr group, read-only, as committed when it is opened."""
+        return zarr.open_group(self.store.zarr(self.group_key), mode="r")
+
+    def frame(self, position: int) -> NDArray[np.int16]:
+        """The stored values of one frame, shape (rows, columns), NDVI / 0.0001, −32768 = no data."""
+        array = self.open()["ndvi"]
+        assert isinstance(array, zarr.Array)  # noqa: S101 - checked when the inventory was read
+        return np.asarray(array[position], np.int16)
+
+
+def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:
+    """Read the committed state of a continent.
+
+    Returns:
+        None where nothing was ever committed.
+
+    Raises:
+        IncompatibleError: The group is damaged, not one of ours, or from a newer version.
+        StorageError: The storage refuses to be read.
+    """
+    data = store.get(f"{folder}/{GROUP}/{ROOT}")
+    if data is None:
+        return None
+    where = store.location(f"{folder}/{GROUP}")
+    try:
+        root = json.loads(data)
+        attributes = root["attributes"]
+        version = attributes["ndvi_archive_format"]
+        documents = root["consolidated_metadata"]["metadata"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise IncompatibleError(
+            f"{where} is not an archive of this program, or its {ROOT} is damaged",
+            "name another --archive, or restore that file from a copy",
+        ) from error
+    if version != FORMAT:
+        raise IncompatibleError(
+            f"{where} has format {version}; this program knows format {FORMAT}",
+            "use the version of ndvi-archive that wrote it, or a newer one",
+        )
+    try:
+        grid, bits = _grid_and_bits(documents)
+        group = zarr.open_group(store.zarr(f"{folder}/{GROUP}"), mode="r")
+        frames = documents["ndvi"]["shape"][0]
+        columns = {name: np.asarray(group[name][:frames]) for name in COLUMNS}  # type: ignore[index]
+        inventory = Inventory(store, folder, attributes["continent"], grid, bits, root, columns)
+        _check(inventory, documents)
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RuntimeError, OSError) as error:
+        raise IncompatibleError(
+            f"{where} is damaged: {type(error).__name__}: {error}", "restore it from a copy"
+        ) from error
+    return inventory
+
+
+def _grid_and_bits(documents: Mapping[str, Any]) -> tuple[Grid, int]:
+    ndvi = documents["ndvi"]
+    _, rows, columns = ndvi["shape"]
+    west, south, east, north = ndvi["attributes"]["spatial:bbox"]
+    return Grid(columns, rows, (west, south, east, north)), ndvi["attributes"]["source_bits"]
+
+
+def _check(inventory: Inventory, documents: Mapping[str, Any]) -> None:
+    """Raise ValueError where the group does not hold what was committed."""
+    ndvi = documents["ndvi"]
+    if (ndvi["data_type"], ndvi["fill_value"], ndvi["attributes"]["scale_factor"]) != (
+        "int16",
+        FILL_VALUE,
+        SCALE_FACTOR,
+    ):
+        raise ValueError("ndvi is not int16 × 0.0001 with fill value −32768")
+    lengths = {name: documents[name]["shape"][0] for name in ("ndvi", *COLUMNS)}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"the arrays along time differ in length: {lengths}")
+    for name, column in COLUMNS.items():
+        if inventory.columns[name].dtype != np.dtype(column.dtype):
+            raise ValueError(f"{name} is {inventory.columns[name].dtype}, not {column.dtype}")
+    if np.any(np.diff(inventory.columns["time"]) < 0):
+        raise ValueError("time decreases")
+    if len(inventory.index) != len(inventory):
+        raise ValueError("a time and satellite occur twice")

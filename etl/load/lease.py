@@ -1,0 +1,61 @@
+"""One writer at a time: an exclusive lock that names its holder and dies with it."""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from etl.errors import BusyError, StorageError
+from etl.load.stores import LocalFolder
+
+LEASE = ".lease"
+
+
+@contextmanager
+def lease(store: LocalFolder, folder: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold the exclusive right to write into a folder of the archive.
+
+    The kernel drops the lock when the process ends, however it ends.
+
+    Args:
+        store: the archive's storage.
+        folder: the folder, or the empty string for the archive's root.
+        wait: wait for the present holder instead of giving up.
+
+    Raises:
+        BusyError: Another process holds it; the message names that process and since when.
+        StorageError: The lock file cannot be written.
+    """
+    path = store.root / folder / LEASE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror}", "check the archive's path and permissions"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            file.seek(0)
+            raise BusyError(
+                f"{store.location(folder)} is being written by {_holder(file.read())}",
+                "wait until it has finished, then run the command again",
+            ) from None
+        file.truncate(0)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": now}, file)
+        file.flush()
+        yield
+
+
+def _holder(text: str) -> str:
+    try:
+        holder = json.loads(text)
+        return f"process {holder['process']} on {holder['host']} since {holder['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,1 @@
+"""Numbers: grid, packing and statistics of a frame."""
