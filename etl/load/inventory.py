@@ -12,6 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from etl.errors import IncompatibleError
+from etl.load.lease import LEASE
 from etl.load.schema import COLUMNS, FORMAT, SATELLITES
 from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
@@ -19,6 +20,8 @@ from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
 
 GROUP = "ndvi.zarr"
 ROOT = "zarr.json"
+_MARKS = (GROUP, LEASE)
+"""What is in a continent's folder from the first moment on."""
 
 Key = tuple[datetime, str]
 """(time, satellite): what identifies a frame."""
@@ -122,6 +125,22 @@ def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:
             f"{where} is damaged: {type(error).__name__}: {error}", "restore it from a copy"
         ) from error
     return inventory
+
+
+def check_root(store: LocalFolder) -> None:
+    """Check that an archive may be written here: there is one, or nothing yet.
+
+    Raises:
+        IncompatibleError: The place holds something else.
+        StorageError: The storage refuses to be read.
+    """
+    if store.is_empty() or any(
+        store.exists(f"{folder}/{mark}") for folder in store.folders() for mark in _MARKS
+    ):
+        return
+    raise IncompatibleError(
+        f"{store} holds something that is no archive", "name another, or an empty, --archive"
+    )
 
 
 def _grid_and_bits(documents: Mapping[str, Any]) -> tuple[Grid, int]:

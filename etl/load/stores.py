@@ -12,7 +12,7 @@ from pathlib import Path
 from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
-from etl.errors import StorageError
+from etl.errors import IncompatibleError, StorageError
 
 PARTIAL = ".partial"
 """Folder, in the root and in every continent's folder, of files that are being written."""
@@ -72,7 +72,8 @@ class LocalFolder:
         """Names of the folders directly below the root, sorted, hidden ones left out.
 
         Raises:
-            StorageError: The root is not a folder or cannot be read.
+            IncompatibleError: The root is not a folder.
+            StorageError: It cannot be read.
         """
         return sorted(path.name for path in self._entries() if path.is_dir() and path.name[0] != ".")
 
@@ -80,7 +81,8 @@ class LocalFolder:
         """Whether nothing has been written yet.
 
         Raises:
-            StorageError: The root is not a folder or cannot be read.
+            IncompatibleError: The root is not a folder.
+            StorageError: It cannot be read.
         """
         return not any(path.name[0] != "." for path in self._entries())
 
@@ -106,6 +108,8 @@ class LocalFolder:
             return list(self.root.iterdir())
         except FileNotFoundError:
             return []
+        except NotADirectoryError:
+            raise IncompatibleError(f"{self.root} is not a folder", "name another --archive") from None
         except OSError as error:
             raise self._refused("open", "", error) from error
 

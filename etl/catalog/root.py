@@ -1,0 +1,86 @@
+"""The STAC catalog at an archive's root: a link to every continent's collection."""
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pystac
+
+from etl.catalog.collection import CATALOG, COLLECTION
+from etl.catalog.templates import Template
+from etl.errors import ArchiveError, UsageError
+from etl.load.inventory import read_inventory
+from etl.load.stores import LocalFolder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Child:
+    """A published continent.
+
+    Attributes:
+        folder: the continent's folder in the archive.
+        title: title of its collection.
+    """
+
+    folder: str
+    title: str
+
+
+def find_children(store: LocalFolder) -> list[Child]:
+    """The archive's continents that have both committed frames and a collection, by folder name.
+
+    One whose store is damaged is kept, with a warning in the log: others must not lose it from the catalog.
+
+    Raises:
+        StorageError: The archive's root cannot be read.
+    """
+    children = []
+    for folder in store.folders():
+        try:
+            if read_inventory(store, folder) is None:
+                continue
+        except ArchiveError as error:
+            logger.warning("the catalog keeps %s as it was: %s", folder, error)
+        document = store.get(f"{folder}/{COLLECTION}")
+        if document is not None:
+            children.append(Child(folder, _title(document) or folder))
+    return children
+
+
+def build_catalog(children: Iterable[Child], template: Template) -> pystac.Catalog:
+    """Describe the archive; all links are relative and none is `self`.
+
+    Raises:
+        UsageError: The template cannot be used.
+    """
+    texts = template.fill({})
+    try:
+        catalog = pystac.Catalog(
+            id=texts.pop("id"), title=texts.pop("title"), description=texts.pop("description")
+        )
+        written_links = [pystac.Link.from_dict(link) for link in texts.pop("links", [])]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"the template {template.source} is no STAC catalog: {type(error).__name__}: {error}",
+            "compare it with the one that comes with the program",
+        ) from error
+    catalog.stac_extensions = texts.pop("stac_extensions", [])
+    catalog.extra_fields = texts
+    catalog.clear_links()
+    catalog.add_link(pystac.Link(pystac.RelType.ROOT, f"./{CATALOG}", pystac.MediaType.JSON, catalog.title))
+    for child in children:
+        href = f"./{child.folder}/{COLLECTION}"
+        catalog.add_link(pystac.Link(pystac.RelType.CHILD, href, pystac.MediaType.JSON, child.title))
+    catalog.add_links(written_links)
+    return catalog
+
+
+def _title(document: bytes) -> str | None:
+    try:
+        title = json.loads(document)["title"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return title if isinstance(title, str) else None

@@ -1,0 +1,5 @@
+"""The command line: one Click command a file, thin: parse, call, report."""
+
+from etl.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,64 @@
+"""`ndvi-archive demo`: the whole way, from login to archive, against the built-in stand-in."""
+
+import os
+import shlex
+import tempfile
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from etl.cli.options import archive_option, option
+from etl.cli.output import Output
+from etl.demo.scene import scene
+from etl.demo.service import StandIn
+from etl.demo.streams import publish
+from etl.pipeline import Job, convert
+from etl.report import RunReport
+
+_CONTINENT = "Europe"
+_BBOX = (-11.0, 35.0, 31.0, 60.0)
+_FIRST_DAY = date(2021, 3, 1)
+_DAYS = 120
+
+
+@click.command()
+@archive_option(default="demo-archive", show_default=True)
+@option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
+@click.pass_obj
+def demo(output: Output, archive: Path, progress: bool) -> None:
+    """Archive a synthetic continent, without an account or a network.
+
+    Encodes a scene of two satellites as 12-bit HEVC video, serves it on a free port of this machine with
+    login and metadata like the real service, and archives it: first a part, then the rest as an append.
+    """
+    columns, rows = 672, 400
+    click.echo(f"Encoding {_DAYS} days of two satellites, {columns} × {rows} pixels …")
+    with tempfile.TemporaryDirectory() as folder:
+        stream = publish(scene(columns, rows, _BBOX, _FIRST_DAY, _DAYS), Path(folder), _BBOX)
+        with StandIn({_CONTINENT: stream}) as service:
+            os.environ.update(service.environment)
+            click.echo(f"Serving them at {service.api_url}")
+            half = datetime(_FIRST_DAY.year, _FIRST_DAY.month, _FIRST_DAY.day, tzinfo=UTC) + timedelta(
+                _DAYS // 2
+            )
+            whole = Job(_CONTINENT, archive, api_url=service.api_url)
+            for job, what in ((replace(whole, end=half), "The first half"), (whole, "What has come since")):
+                click.echo(f"\n{what}:")
+                report = RunReport(_CONTINENT, str(archive))
+                with output.progress(bar=progress) as show:
+                    convert(job, report, show)
+                output.result(report.summary(), report.to_json())
+    group = archive.absolute() / _CONTINENT.lower() / "ndvi.zarr"
+    click.echo(
+        f"""
+Open the result in Python:
+
+  import xarray as xr
+  ds = xr.open_zarr({str(group)!r})
+  print(ds)
+  print(ds.ndvi.sel(time="2021-05-01").where(lambda v: v >= 0.05).mean(("latitude", "longitude")).values)
+
+What the archive holds:  ndvi-archive info --archive {shlex.quote(str(archive))}"""
+    )

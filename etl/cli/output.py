@@ -1,0 +1,120 @@
+"""What the program tells: log lines and errors on standard error, results on standard output."""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from time import monotonic
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.text import Text
+
+from etl.pipeline import Progress
+
+log = logging.getLogger("etl")
+
+_LEVELS = {-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Output:
+    """Where the program's words go.
+
+    Attributes:
+        as_json: log lines and results are JSON objects, one a line.
+    """
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self._verbosity = 0
+        self._console = Console(stderr=True)
+
+    def configure(self, verbosity: int, *, as_json: bool) -> None:
+        """Set up logging.
+
+        Args:
+            verbosity: 0 is the normal amount, more is more, less is less.
+            as_json: JSON instead of text.
+        """
+        self.as_json = as_json
+        self._verbosity = verbosity
+        if as_json:
+            handler: logging.Handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(_JsonFormatter())
+        elif self._console.is_terminal:
+            handler = RichHandler(console=self._console, show_path=False, log_time_format="%H:%M:%S")
+        else:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.handlers = [handler]
+        log.setLevel(logging.ERROR if verbosity < -1 else _LEVELS.get(verbosity, logging.DEBUG))
+        log.propagate = False
+
+    def result(self, text: str, as_json: str) -> None:
+        """Print what the command was asked for, in the format in force."""
+        click.echo(as_json if self.as_json else text)
+
+    def error(self, text: str) -> None:
+        """Print why the program ends, on one line; with `-vv` the traceback of the present exception too."""
+        if self._verbosity >= 2:
+            traceback.print_exc()
+        line = " ".join(text.split())
+        if self.as_json:
+            log.error("%s", line)
+        else:
+            click.echo(f"Error: {line}", err=True)
+
+    @contextmanager
+    def progress(self, *, bar: bool) -> Iterator[Progress]:
+        """Show how far a run is: as a bar on a terminal, else as log lines now and then.
+
+        Args:
+            bar: a bar is wanted where it can be shown.
+        """
+        if not bar or self.as_json or not self._console.is_terminal or self._verbosity < 0:
+            yield _progress_lines()
+            return
+        columns = (BarColumn(), MofNCompleteColumn(), _FramesPerSecond(), TimeRemainingColumn())
+        with ProgressBar("frames", *columns, console=self._console) as shown:
+            task = shown.add_task("frames", total=None)
+            yield lambda done, planned: shown.update(task, completed=done, total=planned)
+
+
+class _FramesPerSecond(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:.1f} frames/s")
+
+
+def _progress_lines() -> Progress:
+    begun = told = monotonic()
+
+    def tell(done: int, planned: int) -> None:
+        nonlocal told
+        now = monotonic()
+        if now - told >= _SECONDS_BETWEEN_LINES:
+            told = now
+            speed = done / (now - begun)
+            log.info(
+                "%d of %d frames, %.1f frames/s, %.0f s left", done, planned, speed, (planned - done) / speed
+            )
+
+    return tell
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(
+            {
+                "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "message": record.getMessage(),
+            }
+        )

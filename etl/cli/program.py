@@ -1,0 +1,59 @@
+"""The program `ndvi-archive`: its global options, its commands, and how it ends."""
+
+import sys
+
+import click
+
+from etl import __version__
+from etl.cli.convert import convert
+from etl.cli.demo import demo
+from etl.cli.info import info
+from etl.cli.options import option
+from etl.cli.output import Output
+from etl.errors import ArchiveError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ndvi-archive")
+@option("-v", "--verbose", count=True, help="Tell more; twice adds tracebacks of errors.")
+@option("-q", "--quiet", count=True, help="Tell only warnings; twice only errors.")
+@option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Format of the log on standard error.",
+)
+@click.pass_obj
+def program(output: Output, verbose: int, quiet: int, log_format: str) -> None:
+    """Archive DestinE Sentinel-3 NDVI video streams as Zarr with a STAC catalog.
+
+    Try `ndvi-archive demo` first: it needs no account.
+    """
+    output.configure(verbose - quiet, as_json=log_format == "json")
+
+
+for command in (convert, info, demo):
+    program.add_command(command)
+
+
+def main() -> None:
+    """Run the program and end the process with the exit code of what happened."""
+    output = Output()
+    try:
+        code = program(obj=output, standalone_mode=False)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "ndvi-archive"
+        output.error(f"{error.format_message().rstrip('.')}; see {where} --help")
+        code = error.exit_code
+    except ArchiveError as error:
+        output.error(str(error))
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        output.error("interrupted; what was committed is archived, run the command again to go on")
+        code = 130
+    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
+        output.error(
+            f"unexpected {type(error).__name__}: {error}; run it again with -vv and report what it prints"
+        )
+        code = 1
+    sys.exit(code or 0)

@@ -1,0 +1,111 @@
+"""Where the access token comes from: a file, the environment, or a login."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from etl.errors import LoginError
+
+log = logging.getLogger(__name__)
+
+TOKEN_VARIABLE = "NDVI_ARCHIVE_TOKEN"  # noqa: S105 - a name, not a secret
+
+_LOGIN_SECONDS = 120
+
+
+class TokenSource:
+    """Gives the access token, and a new one when the service no longer accepts it.
+
+    The order is: `token_file`, the variable `NDVI_ARCHIVE_TOKEN`, a login with `destinepyauth` and its own
+    `DESPAUTH_…` settings.
+    """
+
+    def __init__(self, token_file: Path | None = None) -> None:
+        self._token: str | None = None
+        self._obtain: Callable[[], str] = _log_in
+        if token_file is not None:
+            self._obtain = lambda: _read(token_file)
+        elif TOKEN_VARIABLE in os.environ:
+            self._obtain = _from_environment
+
+    def token(self) -> str:
+        """The token in use; it is obtained when first asked for.
+
+        Raises:
+            LoginError: None can be had.
+        """
+        if self._token is None:
+            self._token = self._obtain()
+        return self._token
+
+    def renew(self) -> str:
+        """Another token, after the service has refused the one in use.
+
+        Raises:
+            LoginError: None can be had, or only the same again.
+        """
+        refused, self._token = self._token, self._obtain()
+        if self._token == refused:
+            raise LoginError(
+                "the service refuses the access token (401)",
+                f"get a new one: the file or {TOKEN_VARIABLE} still holds the old one",
+            )
+        return self._token
+
+
+def _read(path: Path) -> str:
+    try:
+        return _checked(path.read_text(), f"the token file {path}")
+    except OSError as error:
+        raise LoginError(
+            f"the token file {path} cannot be read: {error.strerror}", "check --token-file"
+        ) from None
+    except UnicodeDecodeError:
+        raise LoginError(f"the token file {path} is not text", "check --token-file") from None
+
+
+def _from_environment() -> str:
+    return _checked(os.environ.get(TOKEN_VARIABLE, ""), TOKEN_VARIABLE)
+
+
+def _checked(text: str, where: str) -> str:
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise LoginError(f"{where} does not hold an access token", "put the token there, and nothing else")
+    return token
+
+
+def _log_in() -> str:
+    """Log in through `destinepyauth`; it may ask only where there is a terminal to answer."""
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    log.info("logging in with destinepyauth")
+    try:
+        result = subprocess.run(
+            [sys.executable, "-m", "etl.extract.desplogin"],
+            stdin=None if terminal else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=None if terminal else subprocess.PIPE,
+            timeout=None if terminal else _LOGIN_SECONDS,
+            # Without a terminal of its own, the password prompt cannot reach one either.
+            start_new_session=not terminal,
+            check=False,
+        )
+        answer = json.loads(result.stdout)
+    except subprocess.TimeoutExpired:
+        raise LoginError(
+            f"the login did not finish within {_LOGIN_SECONDS} seconds",
+            "check DESPAUTH_IAM_URL and the network",
+        ) from None
+    except ValueError:
+        raise LoginError("the login ended without an answer", "try destinepyauth by itself") from None
+    if "access_token" in answer:
+        return str(answer["access_token"])
+    why = " ".join(str(answer.get("error")).split())
+    raise LoginError(
+        f"login refused: {why}",
+        f"set DESPAUTH_USER and DESPAUTH_PASSWORD, or give a token with --token-file or {TOKEN_VARIABLE}",
+    )

@@ -1,0 +1,165 @@
+"""HLS playlists: the list of segments that make one stream."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import m3u8
+
+from etl.errors import ServiceError
+from etl.extract.http import HttpClient, RemoteFile, without_query
+
+_LONGEST_PLAYLIST = 1 << 24
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file, or a byte range of one, on the server.
+
+    Attributes:
+        url: absolute http or https address.
+        offset: first byte.
+        length: number of bytes; None is up to the end.
+    """
+
+    url: str
+    offset: int = 0
+    length: int | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of the stream.
+
+    Attributes:
+        start: seconds from the start of the stream, as the playlist's durations add up.
+        media: the segment itself.
+        header: what must be read before it (fMP4), or None (MPEG-TS).
+    """
+
+    start: float
+    media: Part
+    header: Part | None
+
+
+def read_playlist(client: HttpClient, url: str, size: tuple[int, int]) -> list[Segment]:
+    """Read a playlist; of a list of variants, the one of the given size or else the largest bandwidth.
+
+    Args:
+        client: the session to use.
+        url: address of the playlist.
+        size: (columns, rows) of the frames.
+
+    Raises:
+        ServiceError: It cannot be read, or holds what cannot be read exactly: another protocol than http
+            or https, encryption, discontinuities, or a window that does not begin at the first segment.
+    """
+    playlist = _load(client, url)
+    if playlist.is_variant:
+        variant = max(
+            playlist.playlists,
+            key=lambda variant: (variant.stream_info.resolution == size, variant.stream_info.bandwidth or 0),
+        )
+        url = _web_address(variant.absolute_uri, url)
+        playlist = _load(client, url)
+    name = without_query(url)
+    if not playlist.segments:
+        raise ServiceError(f"the playlist {name} lists no segments", "report it to the service")
+    if playlist.media_sequence and not playlist.is_endlist:
+        raise _unsupported(name, "shows only the last part of a stream")
+    return _segments(playlist, url)
+
+
+class SegmentReader:
+    """Segments one after the other, as one file that can only be read forwards."""
+
+    def __init__(self, client: HttpClient, segments: list[Segment]) -> None:
+        self._client = client
+        parts = [segment.media for segment in segments]
+        for index in reversed(range(len(segments))):
+            header = segments[index].header
+            if header is not None and (index == 0 or header != segments[index - 1].header):
+                parts.insert(index, header)
+        self._parts = iter(parts)
+        self._file: RemoteFile | None = None
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, none after the last segment.
+
+        Raises:
+            ServiceError: A segment is missing, refused or keeps breaking off.
+        """
+        while True:
+            if self._file is not None:
+                data = self._file.read(size)
+                if data:
+                    return data
+                self._file.close()
+            part = next(self._parts, None)
+            if part is None:
+                return b""
+            self._file = RemoteFile(self._client, part.url, part.offset, part.length)
+
+    def close(self) -> None:
+        """Drop the connection, if one is open."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _load(client: HttpClient, url: str) -> m3u8.M3U8:
+    name = without_query(url)
+    response = client.get(url)
+    if response.status_code != 200:
+        response.close()
+        raise ServiceError(
+            f"the playlist {name} answered {response.status_code} {response.reason}", "run the command again"
+        )
+    text = client.read(response, _LONGEST_PLAYLIST)
+    try:
+        return m3u8.loads(text.decode(), uri=response.url)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ServiceError(
+            f"the playlist {name} cannot be read: {error}", "report it to the service"
+        ) from None
+
+
+def _segments(playlist: m3u8.M3U8, url: str) -> list[Segment]:
+    segments: list[Segment] = []
+    start = 0.0
+    end_of_range: dict[str, int] = {}
+    for item in playlist.segments:
+        if item.discontinuity:
+            raise _unsupported(without_query(url), "is cut into pieces with separate times")
+        if item.key is not None and item.key.method not in (None, "NONE"):
+            raise _unsupported(without_query(url), "is encrypted")
+        media = _part(item.absolute_uri, item.byterange, url, end_of_range)
+        section = item.init_section
+        header = section and _part(section.absolute_uri, section.byterange, url, {})
+        segments.append(Segment(start, media, header or None))
+        start += item.duration or 0.0
+    return segments
+
+
+def _part(address: str, byterange: str | None, playlist: str, end_of_range: dict[str, int]) -> Part:
+    address = _web_address(address, playlist)
+    if not byterange:
+        return Part(address)
+    length, _, offset = byterange.partition("@")
+    start = int(offset) if offset else end_of_range.get(address, 0)
+    end_of_range[address] = start + int(length)
+    return Part(address, start, int(length))
+
+
+def _web_address(address: str, playlist: str) -> str:
+    scheme = urlsplit(address).scheme
+    if scheme not in ("http", "https"):
+        raise ServiceError(
+            f"the playlist {without_query(playlist)} points to {scheme or 'no'}: instead of http or https",
+            "report it to the service; nothing was opened",
+        )
+    return address
+
+
+def _unsupported(name: str, what: str) -> ServiceError:
+    return ServiceError(
+        f"the stream {name} {what}, so its frames cannot be numbered for sure", "report it to the service"
+    )

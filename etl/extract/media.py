@@ -1,0 +1,162 @@
+"""The containers a stream can come in, opened at or before a given time.
+
+FFmpeg opens nothing by itself: all bytes are handed to it, and the demuxer is chosen here, so that
+neither a stream nor a playlist can reach a local file or another protocol.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from etl.extract.hls import Segment, SegmentReader, read_playlist
+from etl.extract.http import HttpClient, RemoteFile
+
+_BUFFER = 1 << 18
+_TS_PACKET = 188
+
+
+class UnreadableError(Exception):
+    """The bytes are not a video in a container that is known here."""
+
+
+class ByteReader(Protocol):
+    """Where FFmpeg gets its bytes from; with `seek` and `tell` it may also jump."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes, none at the end."""
+
+    def close(self) -> None:
+        """Release what is held."""
+
+
+class Media(Protocol):
+    """A stream in one of the containers."""
+
+    @contextmanager
+    def open(self, seconds: float) -> Iterator[tuple[InputContainer, Fraction]]:
+        """Open the stream roughly at a time; 0 is exactly its start.
+
+        Args:
+            seconds: time from the start of the stream; what is read from then on begins near it, at an
+                earlier or a later frame.
+
+        Yields:
+            The container and the presentation time of the stream's first frame in seconds.
+
+        Raises:
+            UnreadableError: It is no video.
+            ServiceError: It cannot be downloaded.
+        """
+
+
+def recognise(client: HttpClient, source: str | Path, size: tuple[int, int]) -> Media:
+    """Find out from its first bytes which container a stream is in.
+
+    Args:
+        client: the session to use.
+        source: http or https address, or the path of a local file.
+        size: (columns, rows) of the frames, which chooses among the variants of a playlist.
+
+    Raises:
+        UnreadableError: It is neither MP4, MPEG-TS nor HLS.
+        ServiceError: It cannot be downloaded.
+    """
+
+    def reopen() -> ByteReader:
+        return RemoteFile(client, source) if isinstance(source, str) else source.open("rb")
+
+    reader = reopen()
+    try:
+        head = reader.read(2 * _TS_PACKET)
+    finally:
+        reader.close()
+    if head[4:8] in (b"ftyp", b"styp", b"moov", b"free", b"mdat", b"wide"):
+        return _FileMedia(reopen, "mov")
+    if head[:1] == b"G" and head[_TS_PACKET : _TS_PACKET + 1] == b"G":
+        return _FileMedia(reopen, "mpegts")
+    if head.startswith(b"#EXTM3U") and isinstance(source, str):
+        return _SegmentMedia(client, read_playlist(client, source, size))
+    raise UnreadableError("it is neither MP4, MPEG-TS nor HLS")
+
+
+class _FileMedia:
+    """MP4 or MPEG-TS in one file."""
+
+    def __init__(self, reopen: Callable[[], ByteReader], container_format: str) -> None:
+        self._reopen = reopen
+        self._format = container_format
+
+    @contextmanager
+    def open(self, seconds: float) -> Iterator[tuple[InputContainer, Fraction]]:
+        with _opened(self._reopen(), self._format) as container:
+            stream = container.streams.video[0]
+            start = _start(stream)
+            if seconds:
+                container.seek(round((start + Fraction(seconds)) / _time_base(stream)), stream=stream)
+            yield container, start
+
+
+class _SegmentMedia:
+    """HLS: MPEG-TS or fMP4 in segments."""
+
+    def __init__(self, client: HttpClient, segments: list[Segment]) -> None:
+        self._client = client
+        self._segments = segments
+        self._format = "mpegts" if segments[0].header is None else "mov"
+        self._start: Fraction | None = None
+
+    @contextmanager
+    def open(self, seconds: float) -> Iterator[tuple[InputContainer, Fraction]]:
+        if self._start is None:
+            with self._opened_at(0) as container:
+                self._start = _start(container.streams.video[0])
+        index = bisect_right(self._segments, seconds, key=lambda segment: segment.start) - 1
+        with self._opened_at(max(index, 0)) as container:
+            yield container, self._start
+
+    def _opened_at(self, index: int) -> AbstractContextManager[InputContainer]:
+        return _opened(SegmentReader(self._client, self._segments[index:]), self._format)
+
+
+@contextmanager
+def _opened(reader: ByteReader, container_format: str) -> Iterator[InputContainer]:
+    try:
+        try:
+            container = _demuxer(reader, container_format)
+        except av.FFmpegError as error:
+            raise UnreadableError(f"it cannot be read as video ({error.strerror})") from error
+        with container:
+            if not container.streams.video:
+                raise UnreadableError("it holds no video")
+            yield container
+    finally:
+        reader.close()
+
+
+def _demuxer(reader: ByteReader, container_format: str) -> InputContainer:
+    container = av.open(reader, format=container_format, io_open=_refuse, buffer_size=_BUFFER)
+    assert isinstance(container, InputContainer)  # noqa: S101 - opened for reading
+    return container
+
+
+def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+    raise OSError("a stream may not open other files")
+
+
+def _start(stream: VideoStream) -> Fraction:
+    if stream.start_time is None:
+        raise UnreadableError("it does not tell the times of its frames")
+    return stream.start_time * _time_base(stream)
+
+
+def _time_base(stream: VideoStream) -> Fraction:
+    if not stream.time_base:
+        raise UnreadableError("it does not tell the times of its frames")
+    return Fraction(stream.time_base)
