@@ -81,11 +81,10 @@ def block_means(
         means: stored values, shape (rows, columns), −32768 where a cell has no valid pixel.
         coverage: share of each cell's area that is valid, 0 … 1, same shape.
     """
-    source_rows, source_columns = values.shape
     means = np.full((rows, columns), FILL_VALUE, np.int16)
     coverage = np.empty((rows, columns))
     for row in range(rows):
-        inside, weights = _overlaps(row, rows, source_rows)
+        inside, weights = _overlaps(row, rows, len(values))
         block = values[inside]
         valid = is_shown(block)
         area = _sum_cells(weights @ valid, columns)
@@ -103,7 +102,6 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     encoder.height, encoder.width = image.shape[:2]
     encoder.pix_fmt = "rgba"
     encoder.time_base = Fraction(1)
-    encoder.options = {"pred": "mixed", "compression_level": "9"}
     frame = av.VideoFrame.from_ndarray(image, format="rgba")
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
@@ -122,5 +120,5 @@ def _sum_cells(line: Integers, cells: int) -> Integers:
     """Sums of a line of pixels over equal cells, pixels on a border shared by area, in parts of 1 / cells."""
     sums = np.append(0, np.cumsum(line))
     whole, part = np.divmod(np.arange(cells + 1) * len(line), cells)
-    edges = sums[whole] * cells + np.append(line, 0)[whole] * part
+    edges: Integers = sums[whole] * cells + np.append(line, 0)[whole] * part
     return np.diff(edges)

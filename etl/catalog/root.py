@@ -43,7 +43,7 @@ def find_children(store: LocalFolder) -> list[Child]:
             if read_inventory(store, folder) is None:
                 continue
         except ArchiveError as error:
-            logger.warning("the catalog keeps %s as it was: %s", folder, error)
+            logger.warning("%s cannot be read, its link in the catalog stays as it was: %s", folder, error)
         document = store.get(f"{folder}/{COLLECTION}")
         if document is not None:
             children.append(Child(folder, _title(document) or folder))

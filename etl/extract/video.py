@@ -1,14 +1,13 @@
 """Exactly the frames asked for, out of a video stream.
 
-A frame's number follows from its presentation time, never from counting: frame n is shown (n − 1)/25 s
-after the stream's own start. Seeking may therefore land anywhere; where it lands behind the wanted frame,
-or loses it on the way, it is tried again further back, in the end from the start of the stream.
+A frame's number follows from its presentation time, never from counting. Seeking may therefore land
+anywhere; where it lands behind the wanted frame, or loses it on the way, it is tried again further back, in
+the end from the start of the stream.
 """
 
 import logging
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,10 +20,9 @@ from etl.errors import ServiceError, StreamError
 from etl.extract.frame import Codes
 from etl.extract.http import HttpClient, without_query
 from etl.extract.media import Media, UnreadableError, recognise
+from etl.extract.numbering import FRAME_RATE, BrokenError, Clock, Picture, with_true_numbers
 
 log = logging.getLogger(__name__)
-
-FRAME_RATE = 25
 
 _FURTHER_BACK = (0, 2, 8, 32, 128, 512)
 """Seconds before the wanted frame at which decoding is tried to begin, one after the other."""
@@ -36,46 +34,6 @@ _STRICT = {"err_detect": "explode+crccheck"}
 """Damage is an error instead of being concealed; picture hashes are checked where there are any."""
 
 _LUMA_FIRST = ("gray", "yuv420p", "yuvj420p")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One decoded picture.
-
-    Attributes:
-        number: 1-based number of the frame in the whole stream.
-        codes: [row, column] uint8 or uint16, 0 … 2**bits − 1, as decoded; a view of the decoder's memory.
-        bits: bit depth of the codes.
-    """
-
-    number: int
-    codes: Codes
-    bits: int
-
-
-class _BrokenError(Exception):
-    """The stream cannot be decoded any further."""
-
-
-@dataclass(frozen=True)
-class _Clock:
-    """Presentation times to frame numbers.
-
-    Attributes:
-        start: presentation time of frame 1 in seconds.
-        time_base: seconds of one unit of presentation time.
-    """
-
-    start: Fraction
-    time_base: Fraction
-
-    def number(self, pts: int | None) -> int:
-        if pts is None:
-            raise _BrokenError("a frame has no time")
-        position = (pts * self.time_base - self.start) * FRAME_RATE
-        if abs(position - round(position)) > Fraction(1, 4):
-            raise _BrokenError(f"its frames are not {FRAME_RATE} a second")
-        return round(position) + 1
 
 
 class Video:
@@ -116,10 +74,10 @@ class Video:
                         yield picture
                         done += 1
                     break
-                except (_BrokenError, UnreadableError, ServiceError) as error:
+                except (BrokenError, UnreadableError, ServiceError) as error:
                     why = error.what if isinstance(error, ServiceError) else str(error)
                     log.info("%s: frame %d: %s", self._name, run[done], why)
-                    if threads == 1 or not isinstance(error, _BrokenError):
+                    if threads == 1 or not isinstance(error, BrokenError):
                         raise StreamError(
                             f"frame {run[done]} of {self._name} cannot be had: {why}",
                             "run the command again; if it stays so, report it to the service",
@@ -133,17 +91,17 @@ class Video:
         with closing(self._from(target, threads)) as pictures:
             for picture in pictures:
                 if last is not None and picture.number <= last:
-                    raise _BrokenError(f"frame {picture.number} comes again after frame {last}")
+                    raise BrokenError(f"frame {picture.number} comes again after frame {last}")
                 last = picture.number
                 if last > target:
-                    raise _BrokenError(f"the stream goes on with frame {last}")
+                    raise BrokenError(f"the stream goes on with frame {last}")
                 if last == target:
                     yield picture
                     following = next(wanted, None)
                     if following is None:
                         return
                     target = following
-        raise _BrokenError(
+        raise BrokenError(
             "the stream has no such frame" if last is None else f"the stream ends at frame {last}"
         )
 
@@ -151,10 +109,10 @@ class Video:
         """All pictures from frame `first` on; from a later one where the stream does not have it."""
         target = (first - 1) / FRAME_RATE
         for seconds in [target - back for back in _FURTHER_BACK if back < target]:
-            pictures = self._decode(seconds, first, threads)
+            pictures = with_true_numbers(self._decode(seconds, first, threads), from_start=False)
             try:
                 head = next((picture for picture in pictures if picture.number >= first), None)
-            except _BrokenError:
+            except BrokenError:
                 head = None
             if head is not None and head.number == first:
                 yield head
@@ -162,7 +120,7 @@ class Video:
                 return
             pictures.close()
             log.debug("%s: frame %d is not reached from %.2f s", self._name, first, seconds)
-        yield from self._decode(0, first, threads)
+        yield from with_true_numbers(self._decode(0, first, threads), from_start=True)
 
     def _decode(self, seconds: float, first: int, threads: int) -> Generator[Picture, None, None]:
         """All pictures from a key frame near a time on; none where that is seen to lie behind `first`."""
@@ -174,7 +132,7 @@ class Video:
             codec.thread_type = "AUTO"
             codec.thread_count = threads
             codec.options = _STRICT
-            clock = _Clock(start, Fraction(stream.time_base or 0))
+            clock = Clock(start, Fraction(stream.time_base or 0))
             at_key_frame = False
             packets = container.demux(stream)
             while True:
@@ -185,7 +143,7 @@ class Video:
                     yield from self._held(codec, clock, None)
                     if isinstance(error, ServiceError):
                         raise
-                    raise _BrokenError(f"it is damaged ({error.strerror})") from error
+                    raise BrokenError(f"it is damaged ({error.strerror})") from error
                 if packet is None:
                     return
                 number = clock.number(packet.pts) if packet.size else None
@@ -200,14 +158,14 @@ class Video:
                 except av.FFmpegError as error:
                     if threads == 1 and number is not None:
                         yield from self._held(codec, clock, number)
-                    raise _BrokenError(f"it is damaged ({error.strerror})") from error
+                    raise BrokenError(f"it is damaged ({error.strerror})") from error
                 if packet.is_corrupt:
                     yield from self._held(codec, clock, number)
-                    raise _BrokenError("it is damaged (incomplete packet)")
+                    raise BrokenError("it is damaged (incomplete packet)")
                 for frame in frames:
                     yield self._picture(frame, clock)
 
-    def _held(self, codec: VideoCodecContext, clock: _Clock, before: int | None) -> Iterator[Picture]:
+    def _held(self, codec: VideoCodecContext, clock: Clock, before: int | None) -> Iterator[Picture]:
         """What the decoder still holds, up to the damaged frame."""
         try:
             frames = codec.decode(None)
@@ -219,24 +177,24 @@ class Video:
                 return
             yield picture
 
-    def _picture(self, frame: VideoFrame, clock: _Clock) -> Picture:
+    def _picture(self, frame: VideoFrame, clock: Clock) -> Picture:
         number = clock.number(frame.pts)
         if frame.is_corrupt:
-            raise _BrokenError(f"frame {number} is damaged")
+            raise BrokenError(f"frame {number} is damaged")
         if (frame.width, frame.height) != self._size:
-            raise _BrokenError(
+            raise BrokenError(
                 f"frame {number} has {frame.width} × {frame.height} pixels,"
                 f" the metadata says {self._size[0]} × {self._size[1]}"
             )
         name = frame.format.name
         bits = frame.format.components[0].bits
         if name.removesuffix("le").rstrip("0123456789") not in _LUMA_FIRST and name not in _LUMA_FIRST:
-            raise _BrokenError(f"frame {number} has the pixel format {name}, which is neither gray nor 4:2:0")
+            raise BrokenError(f"frame {number} has the pixel format {name}, which is neither gray nor 4:2:0")
         plane = frame.planes[0]
         memory = memoryview(plane)
         samples: Codes = np.frombuffer(memory, np.uint8) if bits == 8 else np.frombuffer(memory, np.uint16)
         rows = samples.reshape(-1, plane.line_size // samples.itemsize)
-        return Picture(number, rows[: frame.height, : frame.width], bits)
+        return Picture(number, rows[: frame.height, : frame.width], bits, frame.key_frame)
 
 
 def runs(numbers: Sequence[int]) -> list[list[int]]:

@@ -1,0 +1,99 @@
+"""Frame numbers from presentation times, and the one case in which those are wrong.
+
+Frame n is shown (n − 1)/25 s after the stream's own start. FFmpeg's muxer for segmented MP4, however, gives
+the key frame of an open group the earliest time of the pictures that are shown before it: they then come as
+…, 48, 49, 50, 47, 52, … in the order in which they are shown. The decoder keeps that order by the codec's own
+count, so the true number, 51, follows from its neighbours.
+"""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain
+
+from etl.extract.frame import Codes
+
+FRAME_RATE = 25
+
+
+class BrokenError(Exception):
+    """The stream cannot be decoded any further."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded picture.
+
+    Attributes:
+        number: 1-based number of the frame in the whole stream.
+        codes: [row, column] uint8 or uint16, 0 … 2**bits − 1, as decoded; a view of the decoder's memory.
+        bits: bit depth of the codes.
+        is_key: the picture is a key frame.
+    """
+
+    number: int
+    codes: Codes
+    bits: int
+    is_key: bool
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Presentation times to frame numbers.
+
+    Attributes:
+        start: presentation time of frame 1 in seconds.
+        time_base: seconds of one unit of presentation time.
+    """
+
+    start: Fraction
+    time_base: Fraction
+
+    def number(self, pts: int | None) -> int:
+        """The number of the frame that is shown at a time.
+
+        Raises:
+            BrokenError: There is no time, or no frame is shown at it.
+        """
+        if pts is None:
+            raise BrokenError("a frame has no time")
+        position = (pts * self.time_base - self.start) * FRAME_RATE
+        if abs(position - round(position)) > Fraction(1, 4):
+            raise BrokenError(f"its frames are not {FRAME_RATE} a second")
+        return round(position) + 1
+
+
+def with_true_numbers(pictures: Iterator[Picture], *, from_start: bool) -> Generator[Picture, None, None]:
+    """Pictures in the order in which they are shown, key frames with their true numbers.
+
+    Args:
+        pictures: what the decoder gives, from a key frame on.
+        from_start: that key frame is the first of the stream. Elsewhere it is dropped where its number
+            cannot be told.
+    """
+    previous: Picture | None = None
+    held: Picture | None = None
+    for following in chain(pictures, [None]):
+        if held is not None:
+            known = _identified(previous, held, following)
+            if known is not None:
+                yield known
+                previous = known
+        held = None
+        if following is None:
+            return
+        in_sequence = from_start if previous is None else following.number > previous.number
+        if following.is_key and not in_sequence:
+            held = following
+        else:
+            yield following
+            previous = following
+
+
+def _identified(previous: Picture | None, key: Picture, following: Picture | None) -> Picture | None:
+    if previous is None:
+        return key if following is not None and following.number == key.number + 1 else None
+    stands_alone = following is None or following.number == previous.number + 2
+    if stands_alone and not previous.is_key:
+        return replace(key, number=previous.number + 1)
+    return key
