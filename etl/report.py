@@ -1,7 +1,6 @@
 """What a run did, for people and for machines."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -47,7 +46,7 @@ class RunReport:
     changed: list[str] = field(default_factory=list)
     first_time: datetime | None = None
     last_time: datetime | None = None
-    satellites: Counter[str] = field(default_factory=Counter)
+    satellites: dict[str, int] = field(default_factory=dict)
     bytes_in: int = 0
     bytes_out: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -69,7 +68,8 @@ class RunReport:
             return
         self.archived += len(entries)
         self.empty += sum(not entry.scale.is_finite for entry in entries)
-        self.satellites.update(entry.satellite for entry in entries)
+        for entry in entries:
+            self.satellites[entry.satellite] = self.satellites.get(entry.satellite, 0) + 1
         self.first_time = self.first_time or entries[0].time
         self.last_time = entries[-1].time
 

@@ -73,15 +73,20 @@ class Inventory:
         """Key of the Zarr group in the archive."""
         return f"{self.folder}/{GROUP}"
 
-    def open(self) -> zarr.Group:
-        """The Zarr group, read-only, as committed when it is opened."""
-        return zarr.open_group(self.store.zarr(self.group_key), mode="r")
-
     def frame(self, position: int) -> NDArray[np.int16]:
-        """The stored values of one frame, shape (rows, columns), NDVI / 0.0001, −32768 = no data."""
-        array = self.open()["ndvi"]
-        assert isinstance(array, zarr.Array)  # noqa: S101 - checked when the inventory was read
-        return np.asarray(array[position], np.int16)
+        """The stored values of one frame, shape (rows, columns), NDVI / 0.0001, −32768 = no data.
+
+        Raises:
+            IncompatibleError: Its object is damaged.
+        """
+        try:
+            array = zarr.open_array(self.store.zarr(self.group_key), path="ndvi", mode="r")
+            return np.asarray(array[position], np.int16)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise IncompatibleError(
+                f"frame {position} in {self.store.location(self.group_key)} is damaged: {error}",
+                "restore its object from a copy",
+            ) from error
 
 
 def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:

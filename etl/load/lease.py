@@ -50,7 +50,10 @@ def lease(store: LocalFolder, folder: str, *, wait: bool = False) -> Iterator[No
         now = datetime.now(UTC).isoformat(timespec="seconds")
         json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": now}, file)
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)
 
 
 def _holder(text: str) -> str:
