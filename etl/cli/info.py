@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from etl.cli.options import archive_option
+from etl.cli.options import archive_option, option
 from etl.cli.output import Output
 from etl.errors import UsageError
 from etl.load.inventory import Inventory, read_inventory
@@ -19,7 +19,7 @@ from etl.report import frames, size
 @click.command(epilog="Example: ndvi-archive info --archive /data/ndvi")
 @archive_option(required=True)
 @click.argument("continent", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def info(output: Output, archive: Path, continent: str | None, as_json: bool) -> None:
     """Tell what the archive holds, of CONTINENT or of all."""
