@@ -42,7 +42,7 @@ class Job:
     Attributes:
         continent: the name by which the service knows the continent.
         archive: folder of the archive.
-        start: first time, UTC; None is the first frame there is.
+        start: first time, UTC; None is the first archived frame, or in a new archive the first there is.
         end: last time, UTC; None is the newest frame there is.
         api_url: address of the service's API.
         token_file: file with an access token; None is the environment or a login.
@@ -187,22 +187,23 @@ class _Run:
     def look(self) -> Plan:
         """Ask the service and read the archive; both must fit each other."""
         job = self.job
-        listing = self.service.listing(job.continent, job.start, job.end)
+        self.inventory = read_inventory(self.store, job.folder)
+        start = job.start or (self.inventory.times[0] if self.inventory else None)
+        listing = self.service.listing(job.continent, start, job.end)
         # The service knows minutes only.
         entries = tuple(
             entry
             for entry in listing.entries
-            if (job.start is None or entry.time >= job.start) and (job.end is None or entry.time <= job.end)
+            if (start is None or entry.time >= start) and (job.end is None or entry.time <= job.end)
         )
         if not entries:
-            dates = (("from", job.start), ("to", job.end))
+            dates = (("from", start), ("to", job.end))
             span = "".join(f" {word} {date:%Y-%m-%d %H:%M}" for word, date in dates if date)
             raise ServiceError(
                 f"the service has no frames of {job.continent}{span}", "check --start and --end"
             )
         self.listing: Listing = replace(listing, entries=entries)
         self.grid = Grid(listing.columns, listing.rows, listing.bbox)
-        self.inventory = read_inventory(self.store, job.folder)
         if self.inventory:
             check_fits(self.inventory, self.grid)
         return plan_frames(entries, self.inventory)

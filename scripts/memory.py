@@ -54,7 +54,7 @@ def peak(service: StandIn, continent: str, archive: Path) -> float:
 def main() -> None:
     """Measure, print, and end with 1 where the long stream needs more than the tolerance allows."""
     with tempfile.TemporaryDirectory() as folder:
-        names = {frames: name for frames, name in zip(FRAMES, ("Short", "Long"), strict=True)}
+        names = dict(zip(FRAMES, ("Short", "Long"), strict=True))
         streams = {name: stream(frames, Path(folder, name)) for frames, name in names.items()}
         with StandIn(streams, token_seconds=3600) as service:
             peaks = {
@@ -63,9 +63,8 @@ def main() -> None:
             }
     short, long = (median(peaks[frames]) for frames in FRAMES)
     for frames in FRAMES:
-        print(
-            f"{frames:5d} frames: {median(peaks[frames]):6.1f} MB  (runs: {', '.join(f'{p:.1f}' for p in peaks[frames])})"
-        )
+        each = ", ".join(f"{megabytes:.1f}" for megabytes in peaks[frames])
+        print(f"{frames:5d} frames: {median(peaks[frames]):6.1f} MB  (runs: {each})")
     print(f"ratio {long / short:.3f}, allowed {1 - TOLERANCE:.2f} to {1 + TOLERANCE:.2f}")
     sys.exit(abs(long / short - 1) > TOLERANCE)
 

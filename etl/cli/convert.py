@@ -21,7 +21,9 @@ from etl.report import RunReport, frames, size
 )
 @click.argument("continent")
 @archive_option(required=True)
-@option("--start", type=IsoTime(), help="First date, UTC.  [default: the first there is]")
+@option(
+    "--start", type=IsoTime(), help="First date, UTC.  [default: that of the archive, or the first there is]"
+)
 @option("--end", type=IsoTime(end_of_day=True), help="Last date, UTC.  [default: the newest there is]")
 @api_url_option
 @option(
