@@ -95,7 +95,7 @@ class MetadataApi:
             raise self._refusal(without_query(url), response, body)
         try:
             answer = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ServiceError(
                 f"{without_query(url)} answered something that is not JSON", "check --api-url"
             ) from None
@@ -164,10 +164,10 @@ def _bbox(answer: Mapping[str, Any]) -> tuple[float, float, float, float]:
         raise _absurd("bbox", value, expected)
     if not all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in value):
         raise _absurd("bbox", value, expected)
-    west, south, east, north = map(float, value)
+    west, south, east, north = value
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
         raise _absurd("bbox", value, expected)
-    return west, south, east, north
+    return float(west), float(south), float(east), float(north)
 
 
 def _entry(image: object, where: str) -> FrameEntry:
@@ -244,7 +244,7 @@ def _explanation(body: bytes) -> str:
     try:
         answer = json.loads(body)
         text = str(answer.get("detail") or answer.get("message") or answer.get("error") or "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         text = re.sub("<[^>]*>", " ", text)
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return f": {line[:200]}" if line else ""

@@ -7,6 +7,7 @@ import m3u8
 
 from etl.errors import ServiceError
 from etl.extract.http import HttpClient, RemoteFile, without_query
+from etl.extract.transport import PACKET
 
 _LONGEST_PLAYLIST = 1 << 24
 
@@ -64,7 +65,7 @@ def read_playlist(client: HttpClient, url: str, size: tuple[int, int]) -> list[S
     name = without_query(url)
     if not playlist.segments:
         raise ServiceError(f"the playlist {name} lists no segments", "report it to the service")
-    if playlist.media_sequence and not playlist.is_endlist:
+    if playlist.media_sequence and playlist.playlist_type not in ("vod", "event"):
         raise _unsupported(name, "shows only the last part of a stream")
     return _segments(playlist, url)
 
@@ -79,6 +80,7 @@ class SegmentReader:
             header = segments[index].header
             if header is not None and (index == 0 or header != segments[index - 1].header):
                 parts.insert(index, header)
+        self._is_transport = segments[0].header is None
         self._parts = iter(parts)
         self._file: RemoteFile | None = None
 
@@ -86,18 +88,32 @@ class SegmentReader:
         """Up to `size` bytes, none after the last segment.
 
         Raises:
-            ServiceError: A segment is missing, refused or keeps breaking off.
+            ServiceError: A segment is missing, refused, cut or keeps breaking off.
         """
         while True:
             if self._file is not None:
                 data = self._file.read(size)
                 if data:
                     return data
+                if self._is_transport and self._file.tell() % PACKET:
+                    raise ServiceError(f"{self._file.name} is cut", "report it to the service")
                 self._file.close()
             part = next(self._parts, None)
             if part is None:
                 return b""
             self._file = RemoteFile(self._client, part.url, part.offset, part.length)
+
+    def seekable(self) -> bool:
+        """It is not possible to jump."""
+        return False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Not possible."""
+        raise OSError("segments can only be read forwards")
+
+    def tell(self) -> int:
+        """Not possible."""
+        raise OSError("segments can only be read forwards")
 
     def close(self) -> None:
         """Drop the connection, if one is open."""

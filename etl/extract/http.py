@@ -5,6 +5,7 @@ import logging
 import random
 import re
 import time
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -28,22 +29,48 @@ _LARGEST_WINDOW = 1 << 24
 _LONGEST_PAUSE = 30.0
 
 
+class ByteReader(Protocol):
+    """A stream of bytes; some can also jump."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes, none at the end."""
+
+    def seekable(self) -> bool:
+        """Whether `seek` and `tell` can be used."""
+
+    def seek(self, offset: int, whence: int = ..., /) -> int:
+        """Move to a position, as `io.RawIOBase.seek` does."""
+
+    def tell(self) -> int:
+        """The present position in bytes."""
+
+    def close(self) -> None:
+        """Release what is held."""
+
+
 class HttpClient:
     """A session that retries connection errors, 429 (after `Retry-After`) and 5xx a few times.
 
     Attributes:
         bytes_received: bytes of all bodies read so far.
+        pause: seconds to wait before a second retry.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pause: float = 0.5) -> None:
+        """Open nothing yet.
+
+        Args:
+            pause: seconds to wait before a second retry; twice as long before every further one.
+        """
         self.bytes_received = 0
+        self.pause = pause
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"ndvi-archive/{__version__}"
         retry = Retry(
             total=RETRIES,
-            backoff_factor=0.5,
+            backoff_factor=pause,
             backoff_max=_LONGEST_PAUSE,
-            backoff_jitter=0.5,
+            backoff_jitter=pause,
             retry_after_max=300,
             status_forcelist=(429, 500, 502, 503, 504),
             allowed_methods=("GET",),
@@ -145,6 +172,10 @@ class RemoteFile:
                 self._pause(failures)
         return b""
 
+    def seekable(self) -> bool:
+        """It is always possible to jump."""
+        return True
+
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a position, as `io.RawIOBase.seek` does."""
         if whence == io.SEEK_END:
@@ -196,6 +227,10 @@ class RemoteFile:
         response = self._client.get(self._url, headers=headers)
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             response.close()
+            if self._end is not None:
+                raise ServiceError(
+                    f"{self.name} ends at byte {self._position} already", "report it to the service"
+                )
             return False
         if response.status_code not in (requests.codes.ok, requests.codes.partial_content):
             response.close()
@@ -213,7 +248,7 @@ class RemoteFile:
 
     def _accept_range(self, response: requests.Response) -> None:
         match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if match is None or int(match[1]) != self._position:
+        if match is None or not int(match[1]) == self._position <= int(match[2]):
             self.close()
             raise ServiceError(
                 f"{self.name} answered another range than it was asked for", "report it to the service"
@@ -224,8 +259,8 @@ class RemoteFile:
 
     def _accept_whole(self, response: requests.Response) -> None:
         """The server ignores ranges: skip what comes before the present position."""
-        length = response.headers.get("Content-Length")
-        self._response_end = None if length is None else int(length)
+        length = response.headers.get("Content-Length", "")
+        self._response_end = int(length) if length.isdecimal() else None
         if self._end is None:
             self._end = self._response_end
         target, self._position = self._position, 0
@@ -246,7 +281,8 @@ class RemoteFile:
                 f"{self.name} breaks off at byte {self._position}, {failures} times in a row",
                 "run the command again; if it stays so, report it to the service",
             )
-        time.sleep(min(_LONGEST_PAUSE, 0.1 * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311
+        pause = min(_LONGEST_PAUSE, self._client.pause * 2 ** (failures - 2))
+        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
 
 
 def without_query(url: str) -> str:

@@ -7,6 +7,7 @@ neither a stream nor a playlist can reach a local file or another protocol.
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -16,39 +17,42 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from etl.extract.hls import Segment, SegmentReader, read_playlist
-from etl.extract.http import HttpClient, RemoteFile
+from etl.extract.http import ByteReader, HttpClient, RemoteFile
+from etl.extract.transport import PACKET, TransportReader
 
 _BUFFER = 1 << 18
-_TS_PACKET = 188
 
 
 class UnreadableError(Exception):
     """The bytes are not a video in a container that is known here."""
 
 
-class ByteReader(Protocol):
-    """Where FFmpeg gets its bytes from; with `seek` and `tell` it may also jump."""
+@dataclass(frozen=True)
+class Opened:
+    """A stream that is open for reading.
 
-    def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes, none at the end."""
+    Attributes:
+        container: the stream, positioned.
+        start: presentation time of the stream's first frame in seconds.
+        transport: where the bytes of a transport stream come from; None for a container that tells how long
+            every frame is.
+    """
 
-    def close(self) -> None:
-        """Release what is held."""
+    container: InputContainer
+    start: Fraction
+    transport: TransportReader | None
 
 
 class Media(Protocol):
     """A stream in one of the containers."""
 
     @contextmanager
-    def open(self, seconds: float) -> Iterator[tuple[InputContainer, Fraction]]:
+    def open(self, seconds: float) -> Iterator[Opened]:
         """Open the stream roughly at a time; 0 is exactly its start.
 
         Args:
             seconds: time from the start of the stream; what is read from then on begins near it, at an
                 earlier or a later frame.
-
-        Yields:
-            The container and the presentation time of the stream's first frame in seconds.
 
         Raises:
             UnreadableError: It is no video.
@@ -74,12 +78,12 @@ def recognise(client: HttpClient, source: str | Path, size: tuple[int, int]) -> 
 
     reader = reopen()
     try:
-        head = reader.read(2 * _TS_PACKET)
+        head = reader.read(2 * PACKET)
     finally:
         reader.close()
     if head[4:8] in (b"ftyp", b"styp", b"moov", b"free", b"mdat", b"wide"):
         return _FileMedia(reopen, "mov")
-    if head[:1] == b"G" and head[_TS_PACKET : _TS_PACKET + 1] == b"G":
+    if head[:1] == b"G" and head[PACKET : PACKET + 1] == b"G":
         return _FileMedia(reopen, "mpegts")
     if head.startswith(b"#EXTM3U") and isinstance(source, str):
         return _SegmentMedia(client, read_playlist(client, source, size))
@@ -94,13 +98,13 @@ class _FileMedia:
         self._format = container_format
 
     @contextmanager
-    def open(self, seconds: float) -> Iterator[tuple[InputContainer, Fraction]]:
-        with _opened(self._reopen(), self._format) as container:
-            stream = container.streams.video[0]
-            start = _start(stream)
+    def open(self, seconds: float) -> Iterator[Opened]:
+        with _opened(self._reopen(), self._format) as opened:
             if seconds:
-                container.seek(round((start + Fraction(seconds)) / _time_base(stream)), stream=stream)
-            yield container, start
+                stream = opened.container.streams.video[0]
+                offset = round((opened.start + Fraction(seconds)) / _time_base(stream))
+                opened.container.seek(offset, stream=stream)
+            yield opened
 
 
 class _SegmentMedia:
@@ -113,47 +117,49 @@ class _SegmentMedia:
         self._start: Fraction | None = None
 
     @contextmanager
-    def open(self, seconds: float) -> Iterator[tuple[InputContainer, Fraction]]:
+    def open(self, seconds: float) -> Iterator[Opened]:
         if self._start is None:
-            with self._opened_at(0) as container:
-                self._start = _start(container.streams.video[0])
+            with self._opened_at(0) as opened:
+                self._start = opened.start
         index = bisect_right(self._segments, seconds, key=lambda segment: segment.start) - 1
-        with self._opened_at(max(index, 0)) as container:
-            yield container, self._start
+        with self._opened_at(max(index, 0)) as opened:
+            yield replace(opened, start=self._start)
 
-    def _opened_at(self, index: int) -> AbstractContextManager[InputContainer]:
+    def _opened_at(self, index: int) -> AbstractContextManager[Opened]:
         return _opened(SegmentReader(self._client, self._segments[index:]), self._format)
 
 
 @contextmanager
-def _opened(reader: ByteReader, container_format: str) -> Iterator[InputContainer]:
+def _opened(source: ByteReader, container_format: str) -> Iterator[Opened]:
+    transport = TransportReader(source) if container_format == "mpegts" else None
     try:
         try:
-            container = _demuxer(reader, container_format)
+            container = _demuxer(transport or source, container_format)
         except av.FFmpegError as error:
             raise UnreadableError(f"it cannot be read as video ({error.strerror})") from error
         with container:
             if not container.streams.video:
                 raise UnreadableError("it holds no video")
-            yield container
+            stream = container.streams.video[0]
+            if stream.start_time is None:
+                raise UnreadableError("it does not tell the times of its frames")
+            yield Opened(container, stream.start_time * _time_base(stream), transport)
     finally:
-        reader.close()
+        source.close()
 
 
 def _demuxer(reader: ByteReader, container_format: str) -> InputContainer:
-    container = av.open(reader, format=container_format, io_open=_refuse, buffer_size=_BUFFER)
+    # The length of a stream is not needed; finding it would mean to read its end.
+    options = {"skip_estimate_duration_from_pts": "1"}
+    container = av.open(
+        reader, format=container_format, io_open=_refuse, buffer_size=_BUFFER, container_options=options
+    )
     assert isinstance(container, InputContainer)  # noqa: S101 - opened for reading
     return container
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     raise OSError("a stream may not open other files")
-
-
-def _start(stream: VideoStream) -> Fraction:
-    if stream.start_time is None:
-        raise UnreadableError("it does not tell the times of its frames")
-    return stream.start_time * _time_base(stream)
 
 
 def _time_base(stream: VideoStream) -> Fraction:

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from etl.errors import ServiceError, StreamError
 from etl.extract.frame import Codes
 from etl.extract.http import HttpClient, without_query
-from etl.extract.media import Media, UnreadableError, recognise
+from etl.extract.media import Media, Opened, UnreadableError, recognise
 from etl.extract.numbering import FRAME_RATE, BrokenError, Clock, Picture, with_true_numbers
 
 log = logging.getLogger(__name__)
@@ -88,7 +90,7 @@ class Video:
         wanted = iter(numbers)
         target = next(wanted)
         last: int | None = None
-        with closing(self._from(target, threads)) as pictures:
+        with closing(self._from(numbers, threads)) as pictures:
             for picture in pictures:
                 if last is not None and picture.number <= last:
                     raise BrokenError(f"frame {picture.number} comes again after frame {last}")
@@ -105,11 +107,12 @@ class Video:
             "the stream has no such frame" if last is None else f"the stream ends at frame {last}"
         )
 
-    def _from(self, first: int, threads: int) -> Generator[Picture, None, None]:
-        """All pictures from frame `first` on; from a later one where the stream does not have it."""
+    def _from(self, wanted: Sequence[int], threads: int) -> Generator[Picture, None, None]:
+        """All pictures from the first wanted frame on; from a later one where the stream does not have it."""
+        first = wanted[0]
         target = (first - 1) / FRAME_RATE
         for seconds in [target - back for back in _FURTHER_BACK if back < target]:
-            pictures = with_true_numbers(self._decode(seconds, first, threads), from_start=False)
+            pictures = with_true_numbers(self._decode(seconds, wanted, threads), from_start=False)
             try:
                 head = next((picture for picture in pictures if picture.number >= first), None)
             except BrokenError:
@@ -120,48 +123,43 @@ class Video:
                 return
             pictures.close()
             log.debug("%s: frame %d is not reached from %.2f s", self._name, first, seconds)
-        yield from with_true_numbers(self._decode(0, first, threads), from_start=True)
+        yield from with_true_numbers(self._decode(0, wanted, threads), from_start=True)
 
-    def _decode(self, seconds: float, first: int, threads: int) -> Generator[Picture, None, None]:
-        """All pictures from a key frame near a time on; none where that is seen to lie behind `first`."""
+    def _decode(self, seconds: float, wanted: Sequence[int], threads: int) -> Generator[Picture, None, None]:
+        """All pictures from a key frame near a time on; none where that is seen to lie behind the first."""
         if self._media is None:
             self._media = recognise(self._client, self._source, self._size)
-        with self._media.open(seconds) as (container, start):
-            stream = container.streams.video[0]
+        with self._media.open(seconds) as opened:
+            stream = opened.container.streams.video[0]
             codec = stream.codec_context
             codec.thread_type = "AUTO"
             codec.thread_count = threads
             codec.options = _STRICT
-            clock = Clock(start, Fraction(stream.time_base or 0))
+            clock = Clock(opened.start, Fraction(stream.time_base or 0))
             at_key_frame = False
-            packets = container.demux(stream)
+            packets = _whole_packets(opened, clock, wanted)
             while True:
                 try:
                     packet = next(packets, None)
-                except (av.FFmpegError, ServiceError) as error:
+                except (BrokenError, ServiceError):
                     # All packets so far were whole, so what the decoder still holds is good.
                     yield from self._held(codec, clock, None)
-                    if isinstance(error, ServiceError):
-                        raise
-                    raise BrokenError(f"it is damaged ({error.strerror})") from error
+                    raise
                 if packet is None:
                     return
                 number = clock.number(packet.pts) if packet.size else None
                 if not at_key_frame:
-                    if number is not None and seconds and number > first:
+                    if number is not None and seconds and number > wanted[0]:
                         return
                     at_key_frame = packet.is_keyframe
                     if not at_key_frame:
                         continue
                 try:
-                    frames = [] if packet.is_corrupt else packet.decode()
+                    frames = packet.decode()
                 except av.FFmpegError as error:
                     if threads == 1 and number is not None:
                         yield from self._held(codec, clock, number)
                     raise BrokenError(f"it is damaged ({error.strerror})") from error
-                if packet.is_corrupt:
-                    yield from self._held(codec, clock, number)
-                    raise BrokenError("it is damaged (incomplete packet)")
                 for frame in frames:
                     yield self._picture(frame, clock)
 
@@ -195,6 +193,52 @@ class Video:
         samples: Codes = np.frombuffer(memory, np.uint8) if bits == 8 else np.frombuffer(memory, np.uint16)
         rows = samples.reshape(-1, plane.line_size // samples.itemsize)
         return Picture(number, rows[: frame.height, : frame.width], bits, frame.key_frame)
+
+
+def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
+    """The packets of a stream, and at the end an empty one.
+
+    Raises:
+        BrokenError: A packet is not whole.
+        ServiceError: The stream cannot be downloaded.
+    """
+    try:
+        for packet in opened.container.demux(opened.container.streams.video[0]):
+            if packet.is_corrupt:
+                raise BrokenError("it is damaged (incomplete packet)")
+            yield packet
+    except av.FFmpegError as error:
+        raise BrokenError(f"it is damaged ({error.strerror})") from error
+
+
+def _whole_packets(opened: Opened, clock: Clock, wanted: Sequence[int]) -> Iterator["Packet[VideoStream]"]:
+    """The same; of a transport stream without a last packet that is cut.
+
+    It is cut where the stream is, and where the stream seems to be while wanted frames are missing.
+    """
+    if opened.transport is None:
+        yield from _packets(opened)
+        return
+    held: Packet[VideoStream] | None = None
+    seen: set[int] = set()
+    try:
+        for packet in _packets(opened):
+            if packet.size:
+                seen.add(clock.number(packet.pts))
+            elif opened.transport.is_cut or (
+                opened.transport.is_cut_within_frame and not seen.issuperset(wanted)
+            ):
+                held = None
+                raise BrokenError("it is cut")
+            if held is not None:
+                yield held
+            held = packet
+    except (BrokenError, ServiceError):
+        if held is not None:
+            yield held
+        raise
+    if held is not None:
+        yield held
 
 
 def runs(numbers: Sequence[int]) -> list[list[int]]:

@@ -1,0 +1,68 @@
+"""Whether a transport stream (MPEG-TS) ends where a frame ends.
+
+A transport stream does not tell how long a frame is, and decoders do not always notice that one is cut. But a
+frame is carried in packets of 188 bytes, and its last packet is filled up with stuffing, unless it happens to
+fit exactly: a stream that ends with a packet full of payload was cut, by 183 to 1.
+"""
+
+import io
+
+from etl.extract.http import ByteReader
+
+PACKET = 188
+
+_TAIL = 1024 * PACKET
+_PAYLOAD_ONLY = 0b01
+
+
+class TransportReader:
+    """Hands a stream's bytes on and remembers the last of them."""
+
+    def __init__(self, reader: ByteReader) -> None:
+        self._reader = reader
+        self._tail = b""
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, none at the end."""
+        data = self._reader.read(size)
+        self._tail = (self._tail + data)[-_TAIL:]
+        self._position += len(data)
+        return data
+
+    def seekable(self) -> bool:
+        """Whether it is possible to jump."""
+        return self._reader.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position, as `io.RawIOBase.seek` does."""
+        self._position = self._reader.seek(offset, whence)
+        self._tail = b""
+        return self._position
+
+    def tell(self) -> int:
+        """The present position in bytes."""
+        return self._position
+
+    def close(self) -> None:
+        """Release what is held."""
+        self._reader.close()
+
+    @property
+    def is_cut(self) -> bool:
+        """At the end of the stream: its last packet is not whole."""
+        return self._position % PACKET != 0
+
+    @property
+    def is_cut_within_frame(self) -> bool:
+        """At the end of the stream: it ends, most likely, within a frame."""
+        if self.is_cut:
+            return True
+        tail = self._tail[len(self._tail) % PACKET :]
+        packets = [tail[at : at + PACKET] for at in range(0, len(tail), PACKET)]
+        identifiers = [(packet[1] & 0x1F) << 8 | packet[2] for packet in packets]
+        video = max(set(identifiers), key=identifiers.count, default=None)
+        last = [
+            packet for packet, identifier in zip(packets, identifiers, strict=True) if identifier == video
+        ][-1:]
+        return any(packet[3] >> 4 & 0b11 == _PAYLOAD_ONLY for packet in last)
