@@ -12,7 +12,6 @@ from etl.extract.http import ByteReader
 PACKET = 188
 
 _TAIL = 1024 * PACKET
-_PAYLOAD_ONLY = 0b01
 
 
 class TransportReader:
@@ -64,5 +63,17 @@ class TransportReader:
         video = max(set(identifiers), key=identifiers.count, default=None)
         last = [
             packet for packet, identifier in zip(packets, identifiers, strict=True) if identifier == video
-        ][-1:]
-        return any(packet[3] >> 4 & 0b11 == _PAYLOAD_ONLY for packet in last)
+        ]
+        return bool(last) and not _is_filled_up(last[-1])
+
+
+def _is_filled_up(packet: bytes) -> bool:
+    """Whether a packet has stuffing (ISO/IEC 13818-1, 2.4.3.4: adaptation field)."""
+    if not packet[3] & 0x20:
+        return False
+    length, flags = packet[4], packet[5]
+    if length == 0 or flags & 0x03:
+        # A lone length is a byte of stuffing; what private data and extensions take is not looked up.
+        return True
+    clocks = 6 * (flags >> 4 & 1) + 6 * (flags >> 3 & 1)
+    return length > 1 + clocks + (flags >> 2 & 1)
