@@ -20,13 +20,17 @@ class TransportReader:
     def __init__(self, reader: ByteReader) -> None:
         self._reader = reader
         self._tail = b""
+        self._tail_end = 0
         self._position = 0
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, none at the end."""
         data = self._reader.read(size)
-        self._tail = (self._tail + data)[-_TAIL:]
-        self._position += len(data)
+        if data:
+            before = self._tail if self._position == self._tail_end else b""
+            self._tail = (before + data)[-_TAIL:]
+            self._position += len(data)
+            self._tail_end = self._position
         return data
 
     def seekable(self) -> bool:
@@ -36,7 +40,6 @@ class TransportReader:
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a position, as `io.RawIOBase.seek` does."""
         self._position = self._reader.seek(offset, whence)
-        self._tail = b""
         return self._position
 
     def tell(self) -> int:
@@ -50,14 +53,14 @@ class TransportReader:
     @property
     def is_cut(self) -> bool:
         """At the end of the stream: its last packet is not whole."""
-        return self._position % PACKET != 0
+        return self._tail_end % PACKET != 0
 
     @property
     def is_cut_within_frame(self) -> bool:
         """At the end of the stream: it ends, most likely, within a frame."""
         if self.is_cut:
             return True
-        tail = self._tail[len(self._tail) % PACKET :]
+        tail = self._tail[len(self._tail) % PACKET :] if self._tail_end == self._position else b""
         packets = [tail[at : at + PACKET] for at in range(0, len(tail), PACKET)]
         identifiers = [(packet[1] & 0x1F) << 8 | packet[2] for packet in packets]
         video = max(set(identifiers), key=identifiers.count, default=None)
