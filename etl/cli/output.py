@@ -11,6 +11,7 @@ from time import monotonic
 
 import click
 from rich.console import Console
+from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
@@ -49,7 +50,12 @@ class Output:
             handler: logging.Handler = logging.StreamHandler(sys.stderr)
             handler.setFormatter(_JsonFormatter())
         elif self._console.is_terminal:
-            handler = RichHandler(console=self._console, show_path=False, log_time_format="%H:%M:%S")
+            handler = RichHandler(
+                console=self._console,
+                show_path=False,
+                log_time_format="%H:%M:%S",
+                highlighter=NullHighlighter(),
+            )
         else:
             handler = logging.StreamHandler(sys.stderr)
             handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

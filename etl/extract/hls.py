@@ -1,11 +1,15 @@
 """HLS playlists: the list of segments that make one stream."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import m3u8
 
 from etl.errors import ServiceError
+from etl.extract.boxes import BoxReader
 from etl.extract.http import HttpClient, RemoteFile, without_query
 from etl.extract.transport import PACKET
 
@@ -56,18 +60,15 @@ def read_playlist(client: HttpClient, url: str, size: tuple[int, int]) -> list[S
     """
     playlist = _load(client, url)
     if playlist.is_variant:
-        variant = max(
-            playlist.playlists,
-            key=lambda variant: (variant.stream_info.resolution == size, variant.stream_info.bandwidth or 0),
-        )
-        url = _web_address(variant.absolute_uri, url)
+        url = _variant(playlist, url, size)
         playlist = _load(client, url)
     name = without_query(url)
     if not playlist.segments:
         raise ServiceError(f"the playlist {name} lists no segments", "report it to the service")
     if playlist.media_sequence and playlist.playlist_type not in ("vod", "event"):
         raise _unsupported(name, "shows only the last part of a stream")
-    return _segments(playlist, url)
+    with _well_formed(url):
+        return _segments(playlist, url)
 
 
 class SegmentReader:
@@ -83,6 +84,7 @@ class SegmentReader:
         self._is_transport = segments[0].header is None
         self._parts = iter(parts)
         self._file: RemoteFile | None = None
+        self._boxes = BoxReader()
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, none after the last segment.
@@ -94,8 +96,10 @@ class SegmentReader:
             if self._file is not None:
                 data = self._file.read(size)
                 if data:
+                    if not self._is_transport:
+                        self._boxes.feed(data)
                     return data
-                if self._is_transport and self._file.tell() % PACKET:
+                if self._boxes.is_cut or (self._is_transport and self._file.tell() % PACKET):
                     raise ServiceError(f"{self._file.name} is cut", "report it to the service")
                 self._file.close()
             part = next(self._parts, None)
@@ -130,12 +134,28 @@ def _load(client: HttpClient, url: str) -> m3u8.M3U8:
             f"the playlist {name} answered {response.status_code} {response.reason}", "run the command again"
         )
     text = client.read(response, _LONGEST_PLAYLIST)
-    try:
+    with _well_formed(url):
         return m3u8.loads(text.decode(), uri=response.url)
-    except (ValueError, KeyError, AttributeError) as error:
+
+
+@contextmanager
+def _well_formed(url: str) -> Iterator[None]:
+    """Tell in one error whatever is wrong with a playlist, without quoting it: it can hold secrets."""
+    try:
+        yield
+    except (ValueError, KeyError, AttributeError, TypeError):
         raise ServiceError(
-            f"the playlist {name} cannot be read: {error}", "report it to the service"
+            f"the playlist {without_query(url)} is malformed", "report it to the service"
         ) from None
+
+
+def _variant(playlist: m3u8.M3U8, url: str, size: tuple[int, int]) -> str:
+    with _well_formed(url):
+        variant = max(
+            playlist.playlists,
+            key=lambda variant: (variant.stream_info.resolution == size, variant.stream_info.bandwidth or 0),
+        )
+        return _web_address(variant.absolute_uri, url)
 
 
 def _segments(playlist: m3u8.M3U8, url: str) -> list[Segment]:
@@ -159,10 +179,13 @@ def _part(address: str, byterange: str | None, playlist: str, end_of_range: dict
     address = _web_address(address, playlist)
     if not byterange:
         return Part(address)
-    length, _, offset = byterange.partition("@")
-    start = int(offset) if offset else end_of_range.get(address, 0)
-    end_of_range[address] = start + int(length)
-    return Part(address, start, int(length))
+    match = re.fullmatch(r"([0-9]+)(?:@([0-9]+))?", byterange)
+    if match is None:
+        raise ValueError(byterange)
+    start = int(match[2]) if match[2] else end_of_range.get(address, 0)
+    length = int(match[1])
+    end_of_range[address] = start + length
+    return Part(address, start, length)
 
 
 def _web_address(address: str, playlist: str) -> str:

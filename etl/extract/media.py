@@ -78,7 +78,9 @@ def recognise(client: HttpClient, source: str | Path, size: tuple[int, int]) -> 
 
     reader = reopen()
     try:
-        head = reader.read(2 * PACKET)
+        head = b""
+        while len(head) < 2 * PACKET and (more := reader.read(2 * PACKET - len(head))):
+            head += more
     finally:
         reader.close()
     if head[4:8] in (b"ftyp", b"styp", b"moov", b"free", b"mdat", b"wide"):
@@ -121,7 +123,7 @@ class _SegmentMedia:
         if self._start is None:
             with self._opened_at(0) as opened:
                 self._start = opened.start
-        index = bisect_right(self._segments, seconds, key=lambda segment: segment.start) - 1
+        index = bisect_right(self._segments, seconds, key=lambda segment: segment.start) - 1 if seconds else 0
         with self._opened_at(max(index, 0)) as opened:
             yield replace(opened, start=self._start)
 

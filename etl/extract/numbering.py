@@ -15,6 +15,9 @@ from etl.extract.frame import Codes
 
 FRAME_RATE = 25
 
+_TOLERANCE = Fraction(1, 50)
+"""Part of a frame by which a time may be off; at another rate the second frame is already."""
+
 
 class BrokenError(Exception):
     """The stream cannot be decoded any further."""
@@ -58,7 +61,7 @@ class Clock:
         if pts is None:
             raise BrokenError("a frame has no time")
         position = (pts * self.time_base - self.start) * FRAME_RATE
-        if abs(position - round(position)) > Fraction(1, 4):
+        if abs(position - round(position)) > _TOLERANCE:
             raise BrokenError(f"its frames are not {FRAME_RATE} a second")
         return round(position) + 1
 

@@ -90,7 +90,7 @@ class Video:
         wanted = iter(numbers)
         target = next(wanted)
         last: int | None = None
-        with closing(self._from(numbers, threads)) as pictures:
+        with closing(self._from(target, threads)) as pictures:
             for picture in pictures:
                 if last is not None and picture.number <= last:
                     raise BrokenError(f"frame {picture.number} comes again after frame {last}")
@@ -107,12 +107,11 @@ class Video:
             "the stream has no such frame" if last is None else f"the stream ends at frame {last}"
         )
 
-    def _from(self, wanted: Sequence[int], threads: int) -> Generator[Picture, None, None]:
-        """All pictures from the first wanted frame on; from a later one where the stream does not have it."""
-        first = wanted[0]
+    def _from(self, first: int, threads: int) -> Generator[Picture, None, None]:
+        """All pictures from frame `first` on; from a later one where the stream does not have it."""
         target = (first - 1) / FRAME_RATE
         for seconds in [target - back for back in _FURTHER_BACK if back < target]:
-            pictures = with_true_numbers(self._decode(seconds, wanted, threads), from_start=False)
+            pictures = with_true_numbers(self._decode(seconds, first, threads), from_start=False)
             try:
                 head = next((picture for picture in pictures if picture.number >= first), None)
             except BrokenError:
@@ -123,10 +122,10 @@ class Video:
                 return
             pictures.close()
             log.debug("%s: frame %d is not reached from %.2f s", self._name, first, seconds)
-        yield from with_true_numbers(self._decode(0, wanted, threads), from_start=True)
+        yield from with_true_numbers(self._decode(0, first, threads), from_start=True)
 
-    def _decode(self, seconds: float, wanted: Sequence[int], threads: int) -> Generator[Picture, None, None]:
-        """All pictures from a key frame near a time on; none where that is seen to lie behind the first."""
+    def _decode(self, seconds: float, first: int, threads: int) -> Generator[Picture, None, None]:
+        """All pictures from a key frame near a time on; none where that is seen to lie behind `first`."""
         if self._media is None:
             self._media = recognise(self._client, self._source, self._size)
         with self._media.open(seconds) as opened:
@@ -137,7 +136,7 @@ class Video:
             codec.options = _STRICT
             clock = Clock(opened.start, Fraction(stream.time_base or 0))
             at_key_frame = False
-            packets = _whole_packets(opened, clock, wanted)
+            packets = _whole_packets(opened)
             while True:
                 try:
                     packet = next(packets, None)
@@ -149,7 +148,7 @@ class Video:
                     return
                 number = clock.number(packet.pts) if packet.size else None
                 if not at_key_frame:
-                    if number is not None and seconds and number > wanted[0]:
+                    if number is not None and seconds and number > first:
                         return
                     at_key_frame = packet.is_keyframe
                     if not at_key_frame:
@@ -211,23 +210,15 @@ def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
         raise BrokenError(f"it is damaged ({error.strerror})") from error
 
 
-def _whole_packets(opened: Opened, clock: Clock, wanted: Sequence[int]) -> Iterator["Packet[VideoStream]"]:
-    """The same; of a transport stream without a last packet that is cut.
-
-    It is cut where the stream is, and where the stream seems to be while wanted frames are missing.
-    """
+def _whole_packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
+    """The same; of a transport stream that seems to be cut within its last frame, all but that frame."""
     if opened.transport is None:
         yield from _packets(opened)
         return
     held: Packet[VideoStream] | None = None
-    seen: set[int] = set()
     try:
         for packet in _packets(opened):
-            if packet.size:
-                seen.add(clock.number(packet.pts))
-            elif opened.transport.is_cut or (
-                opened.transport.is_cut_within_frame and not seen.issuperset(wanted)
-            ):
+            if not packet.size and opened.transport.is_cut_within_frame:
                 held = None
                 raise BrokenError("it is cut")
             if held is not None:

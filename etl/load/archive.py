@@ -82,6 +82,8 @@ class Appender:
             StorageError: The storage refuses the write.
         """
         self._check_follows(frame)
+        if not (self._rows or self._is_new):
+            self._restore_lengths()
         entry = frame.entry
         self._frames[len(self._columns["time"]) + len(self._rows)] = frame.values
         for key in [key for key in self._frame_objects if not key.endswith(ROOT)]:
@@ -141,6 +143,16 @@ class Appender:
         documents: dict[str, Any] = self._root["consolidated_metadata"]["metadata"]
         return documents
 
+    def _restore_lengths(self) -> None:
+        """Shorten again the arrays that an interrupted commit has lengthened.
+
+        Readers that ignore consolidated metadata would pair its times with the frames to come.
+        """
+        for name in ("ndvi", *COLUMNS):
+            key, document = f"{name}/{ROOT}", _to_json(self._documents()[name])
+            if self._store.get(f"{self._prefix}/{key}") != document:
+                self._put(key, document)
+
     def _check_follows(self, frame: PackedFrame) -> None:
         entry = frame.entry
         remedy = "nothing of it was archived; report this"
@@ -151,6 +163,8 @@ class Appender:
                 f"{entry} has {frame.bits} bits; the archive is made from {self._schema.bits}-bit video",
                 remedy,
             )
+        if entry.satellite not in SATELLITES:
+            raise IncompatibleError(f"{entry} is of none of {', '.join(SATELLITES)}", remedy)
         if (entry.time, entry.satellite) in self._keys:
             raise IncompatibleError(f"{entry} is in the archive already", remedy)
         if self._newest is not None and entry.time < self._newest:

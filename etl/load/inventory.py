@@ -122,7 +122,7 @@ def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:
         grid, bits = _grid_and_bits(documents)
         group = zarr.open_group(store.zarr(f"{folder}/{GROUP}"), mode="r")
         frames = documents["ndvi"]["shape"][0]
-        columns = {name: np.asarray(group[name][:frames]) for name in COLUMNS}  # type: ignore[index]
+        columns = {name: _read_column(group, name, frames) for name in COLUMNS}
         inventory = Inventory(store, folder, attributes["continent"], grid, bits, root, columns)
         _check(inventory, documents)
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RuntimeError, OSError) as error:
@@ -153,6 +153,14 @@ def _grid_and_bits(documents: Mapping[str, Any]) -> tuple[Grid, int]:
     _, rows, columns = ndvi["shape"]
     west, south, east, north = ndvi["attributes"]["spatial:bbox"]
     return Grid(columns, rows, (west, south, east, north)), ndvi["attributes"]["source_bits"]
+
+
+def _read_column(group: zarr.Group, name: str, frames: int) -> NDArray[Any]:
+    """Read an array along time; raise ValueError where a missing object would read as fill."""
+    array = group[name]
+    if not isinstance(array, zarr.Array) or array.nchunks_initialized != array.nchunks:
+        raise ValueError(f"objects of {name} are missing")
+    return np.asarray(array[:frames])
 
 
 def _check(inventory: Inventory, documents: Mapping[str, Any]) -> None:

@@ -7,9 +7,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from etl.errors import BusyError, StorageError
-from etl.load.stores import LocalFolder
+from etl.load.stores import LocalFolder, make_folders
 
 LEASE = ".lease"
 
@@ -31,34 +32,44 @@ def lease(store: LocalFolder, folder: str, *, wait: bool = False) -> Iterator[No
     """
     path = store.root / folder / LEASE
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
+        make_folders(path.parent)
+        file = path.open("ab+", buffering=0)
     except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror}", "check the archive's path and permissions"
-        ) from error
+        raise _refused(path, error) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            file.truncate(0)
+            file.write(_own_name())
         except BlockingIOError:
             file.seek(0)
             raise BusyError(
                 f"{store.location(folder)} is being written by {_holder(file.read())}",
                 "wait until it has finished, then run the command again",
             ) from None
-        file.truncate(0)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": now}, file)
-        file.flush()
+        except OSError as error:
+            raise _refused(path, error) from error
         try:
             yield
         finally:
             file.truncate(0)
 
 
-def _holder(text: str) -> str:
+def _own_name() -> bytes:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": now}).encode()
+
+
+def _holder(text: bytes) -> str:
     try:
         holder = json.loads(text)
         return f"process {holder['process']} on {holder['host']} since {holder['since']}"
     except (ValueError, KeyError, TypeError):
         return "another process"
+
+
+def _refused(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"cannot write {path}: {error.strerror}",
+        "check the archive's path, its permissions and the free space",
+    )

@@ -34,6 +34,9 @@ SATELLITES: Mapping[str, int] = {"S3A": 1, "S3B": 2, "S3C": 3, "S3D": 4}
 NO_TIME = np.iinfo(np.int64).min
 """Fill value of times: it cannot be decoded to a date, so a missing object is noticed."""
 
+_COMPRESSOR = ZstdCodec(level=3, checksum=True)
+"""Of all but `ndvi`, whose values have a checksum of their own: a flipped bit is an error, not a value."""
+
 _EPOCH = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
 
 # The text of EPSG:4326 in WKT 2 as PROJ writes it.
@@ -156,7 +159,7 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
             chunks=(COLUMN_CHUNK,),
             dtype=column.dtype,
             fill_value=column.fill_value,
-            compressors=ZstdCodec(level=3),
+            compressors=_COMPRESSOR,
             dimension_names=("time",),
             attributes=dict(column.attributes),
         )
@@ -167,7 +170,7 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
             chunks=values.shape,
             dtype="float64",
             fill_value=np.nan,
-            compressors=ZstdCodec(level=3),
+            compressors=_COMPRESSOR,
             dimension_names=(name,),
             attributes={
                 "standard_name": name,

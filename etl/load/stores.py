@@ -49,8 +49,8 @@ class LocalFolder:
         target = self.root / key
         partial = self.root.joinpath(*Path(key).parts[:-1][:1], PARTIAL, uuid.uuid4().hex)
         try:
-            _make_folders(target.parent)
-            _make_folders(partial.parent)
+            make_folders(target.parent)
+            make_folders(partial.parent)
             try:
                 with partial.open("xb") as file:
                     file.write(data)
@@ -120,9 +120,10 @@ class LocalFolder:
         )
 
 
-def _make_folders(folder: Path) -> None:
+def make_folders(folder: Path) -> None:
+    """Create a folder and those above it, each one durably."""
     if not folder.is_dir():
-        _make_folders(folder.parent)
+        make_folders(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync_folder(folder.parent)
 

@@ -109,8 +109,11 @@ def _packing_table(frame: Frame) -> NDArray[np.int16]:
     if not scale.is_finite:
         return np.full(full_scale + 1, FILL_VALUE, np.dtype("<i2"))
     code = np.arange(full_scale + 1, dtype=np.float64)
-    packed = np.rint((code / full_scale * (scale.maximum - scale.minimum) + scale.minimum) / SCALE_FACTOR)
-    if np.abs(packed).max() > _LIMIT:
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = code / full_scale * (scale.maximum - scale.minimum) + scale.minimum
+        packed = np.rint(value / SCALE_FACTOR)
+    # Asked so that NaN, from a range beyond float64, is refused as well.
+    if not np.abs(packed).max() <= _LIMIT:
         raise StreamError(
             f"the scale of {frame.entry} is {scale.minimum:g} … {scale.maximum:g}, which is no NDVI:"
             f" the archive holds -{_LIMIT * SCALE_FACTOR:.4f} … {_LIMIT * SCALE_FACTOR:.4f}",

@@ -1,0 +1,340 @@
+"""Commits happen all at once, whatever interrupts them, and the next run continues."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from etl.errors import StorageError
+from etl.load.archive import Appender
+from etl.load.inventory import read_inventory
+from etl.load.schema import Schema
+from etl.load.stores import LocalFolder
+from etl.transform.grid import Grid
+from etl.transform.packing import PackedFrame
+
+from .archives import (
+    ALONG_TIME,
+    FOLDER,
+    SMALL,
+    WatchedFolder,
+    archive,
+    assert_holds,
+    expected,
+    frame,
+    frames,
+    group_path,
+    inventory_of,
+    objects,
+    read_arrays,
+    without_archived_at,
+)
+
+pytestmark = pytest.mark.usefixtures("unsynced")
+
+OLD, NEW = range(1, 4), range(4, 7)
+"""Numbers of the frames of a first and of a second run; the fourth holds no data."""
+
+PUTS_OF_FIRST_RUN = 3 + 3 + len(ALONG_TIME) + (1 + len(ALONG_TIME) + 3) + 1
+"""Frames, coordinates and CRS, columns, the metadata of each array, the root."""
+
+PUTS_OF_SECOND_RUN = 3 + len(ALONG_TIME) + (1 + len(ALONG_TIME)) + 1
+
+
+TINY = Schema("Europe", Grid(2, 2, (0.0, 0.0, 1.0, 1.0)), 12)
+
+
+def test_a_commit_writes_frames_then_columns_then_metadata_and_last_the_root(tmp_path: Path) -> None:
+    store = WatchedFolder(tmp_path)
+    archive(store, frames(OLD))
+    assert store.keys == [
+        *(f"ndvi/c/{place}/0/0" for place in range(3)),
+        *_in_any_order(store.keys[3:6], {"latitude/c/0", "longitude/c/0", "crs/c"}),
+        *(f"{name}/c/0" for name in ALONG_TIME),
+        *_in_any_order(
+            store.keys[15:28],
+            {f"{name}/zarr.json" for name in ("ndvi", *ALONG_TIME, "latitude", "longitude", "crs")},
+        ),
+        "zarr.json",
+    ]
+    assert len(store.keys) == PUTS_OF_FIRST_RUN
+
+
+def test_a_later_commit_writes_only_what_changes_in_the_same_order(tmp_path: Path) -> None:
+    archive(LocalFolder(tmp_path), frames(OLD))
+    store = WatchedFolder(tmp_path)
+    archive(store, frames(NEW))
+    assert store.keys == [
+        *(f"ndvi/c/{place}/0/0" for place in range(3, 6)),
+        *(f"{name}/c/0" for name in ALONG_TIME),
+        *(f"{name}/zarr.json" for name in ("ndvi", *ALONG_TIME)),
+        "zarr.json",
+    ]
+    assert len(store.keys) == PUTS_OF_SECOND_RUN
+
+
+def test_bytes_written_are_the_sizes_of_all_objects_put(tmp_path: Path) -> None:
+    store = WatchedFolder(tmp_path)
+    appender = Appender(store, FOLDER, SMALL)
+    for numbers in (OLD, NEW):
+        _append_and_commit(appender, frames(numbers))
+    assert appender.bytes_written == sum(size for _, size in store.puts)
+
+
+def test_first_run_puts_as_many_bytes_as_the_group_then_has(store: LocalFolder) -> None:
+    appender = archive(store, frames(OLD))
+    assert appender.bytes_written == store.size(FOLDER) == sum(map(len, objects(store).values()))
+
+
+def test_two_runs_leave_the_same_objects_as_one(store: LocalFolder, tmp_path: Path) -> None:
+    archive(store, frames(OLD))
+    archive(store, frames(NEW))
+    once = LocalFolder(tmp_path / "once")
+    archive(once, frames([*OLD, *NEW]))
+    assert without_archived_at(objects(store)) == without_archived_at(objects(once))
+    assert set(objects(store)) == set(objects(once))
+    assert_holds(store, frames([*OLD, *NEW]))
+
+
+def test_many_commits_of_one_appender_leave_the_same_objects_as_one(
+    store: LocalFolder, tmp_path: Path
+) -> None:
+    appender = Appender(store, FOLDER, SMALL)
+    for number in (*OLD, *NEW):
+        appender.append(frame(number))
+        assert appender.pending == 1
+        appender.commit()
+        assert appender.pending == 0
+    once = LocalFolder(tmp_path / "once")
+    archive(once, frames([*OLD, *NEW]))
+    assert without_archived_at(objects(store)) == without_archived_at(objects(once))
+
+
+def test_a_commit_of_nothing_writes_nothing(tmp_path: Path) -> None:
+    empty = WatchedFolder(tmp_path / "empty")
+    Appender(empty, FOLDER, SMALL).commit()
+    assert empty.puts == []
+    assert not empty.root.exists()
+
+    store = WatchedFolder(tmp_path / "archive")
+    appender = archive(store, frames(OLD))
+    before = [(path, path.stat().st_mtime_ns, path.stat().st_ino) for path in store.root.rglob("*")]
+    puts = len(store.puts)
+    appender.commit()
+    Appender(store, FOLDER, SMALL).commit()
+    assert len(store.puts) == puts
+    assert [(path, path.stat().st_mtime_ns, path.stat().st_ino) for path in store.root.rglob("*")] == before
+
+
+def test_frames_that_were_not_committed_are_not_seen(store: LocalFolder) -> None:
+    appender = Appender(store, FOLDER, SMALL)
+    for each in frames(OLD):
+        appender.append(each)
+    assert read_inventory(store, FOLDER) is None
+
+    archive(store, frames(OLD))
+    appender = Appender(store, FOLDER, SMALL)
+    for each in frames(NEW):
+        appender.append(each)
+    assert len(list((group_path(store) / "ndvi" / "c").iterdir())) == 6
+    assert_holds(store, frames(OLD))
+    assert len(inventory_of(store)) == 3
+
+
+@pytest.mark.parametrize("refused", range(PUTS_OF_FIRST_RUN))
+def test_a_first_run_that_fails_at_any_put_shows_nothing_and_is_continued(
+    store: LocalFolder, uninterrupted: dict[str, bytes], refused: int
+) -> None:
+    with pytest.raises(StorageError):
+        archive(WatchedFolder(store.root, refused_from=refused), frames(OLD))
+    assert read_inventory(store, FOLDER) is None
+    with pytest.raises(FileNotFoundError):
+        zarr.open_group(group_path(store), mode="r")
+
+    archive(store, frames([*OLD, *NEW]))
+    assert without_archived_at(objects(store)) == uninterrupted
+
+
+@pytest.mark.parametrize("refused", range(PUTS_OF_SECOND_RUN))
+def test_a_run_that_fails_at_any_put_shows_the_old_frames_and_is_continued(
+    store: LocalFolder, uninterrupted: dict[str, bytes], refused: int
+) -> None:
+    archive(store, frames(OLD))
+    with pytest.raises(StorageError):
+        archive(WatchedFolder(store.root, refused_from=refused), frames(NEW))
+    _assert_shows(store, frames(OLD))
+
+    archive(store, frames(NEW))
+    _assert_shows(store, frames([*OLD, *NEW]))
+    assert without_archived_at(objects(store)) == uninterrupted
+
+
+@pytest.mark.parametrize("refused", [0, 4, 12, 13, 18, PUTS_OF_SECOND_RUN - 1])
+def test_a_commit_that_failed_can_be_repeated_by_the_same_appender(
+    store: LocalFolder, uninterrupted: dict[str, bytes], refused: int
+) -> None:
+    archive(store, frames(OLD))
+    folder = WatchedFolder(store.root, refused_from=refused)
+    appender = Appender(folder, FOLDER, SMALL)
+    with pytest.raises(StorageError):
+        _append_and_commit(appender, frames(NEW))
+    folder.accept_again()
+    for each in frames(NEW)[appender.pending :]:
+        appender.append(each)
+    appender.commit()
+    assert without_archived_at(objects(store)) == uninterrupted
+
+
+def test_at_every_put_a_reader_sees_the_old_or_the_new_frames(store: LocalFolder) -> None:
+    archive(store, frames(OLD))
+    lengths = []
+
+    def look() -> None:
+        lengths.append(len(inventory_of(store)))
+        _assert_shows(store, frames([*OLD, *NEW][: lengths[-1]]))
+
+    archive(WatchedFolder(store.root, after=look), frames(NEW))
+    assert lengths == [3] * (PUTS_OF_SECOND_RUN - 1) + [6]
+
+
+@pytest.mark.parametrize("refused", [2, 12, 13, 18, PUTS_OF_SECOND_RUN - 1])
+def test_without_consolidated_metadata_no_frame_is_ever_paired_with_the_time_of_another(
+    store: LocalFolder, refused: int
+) -> None:
+    """The run after an interrupted one archives other frames in the places of those that were lost."""
+    archive(store, frames(OLD))
+    with pytest.raises(StorageError):
+        archive(WatchedFolder(store.root, refused_from=refused), frames(NEW))
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        found = read_arrays(group_path(store), consolidated=False)
+        common = min(map(len, found.values()))
+        assert common >= len(OLD)
+        seen = frames(found["frame_number"][:common].tolist())
+        for name, values in expected(seen).items():
+            np.testing.assert_array_equal(found[name][:common], values, err_msg=name)
+
+    archive(WatchedFolder(store.root, after=look), frames([6, 7]))
+    assert looks >= 2
+    _assert_shows(store, frames([*OLD, 6, 7]))
+    assert_holds(store, frames([*OLD, 6, 7]))
+
+
+def test_a_shorter_commit_hides_the_longer_one_that_was_interrupted(store: LocalFolder) -> None:
+    archive(store, frames(OLD))
+    with pytest.raises(StorageError):
+        archive(WatchedFolder(store.root, refused_from=PUTS_OF_SECOND_RUN - 1), frames(NEW))
+    assert len(read_arrays(group_path(store), consolidated=False)["time"]) == 6
+
+    archive(store, frames([4]))
+    assert_holds(store, frames([*OLD, 4]))
+    archive(store, frames([5, 6, 7, 8]))
+    assert_holds(store, frames([*OLD, *NEW, 7, 8]))
+
+
+def test_a_first_run_of_another_layout_and_grid_leaves_nothing_to_trip_over(store: LocalFolder) -> None:
+    grid = Grid(600, 530, (0.0, 0.0, 60.0, 53.0))
+    flat, sharded = Schema("Europe", grid, 10, "flat"), Schema("Europe", grid, 12, "sharded")
+    root_is_missing = WatchedFolder(store.root, refused_from=3 * 4 + PUTS_OF_FIRST_RUN - 3 - 1)
+    with pytest.raises(StorageError):
+        archive(root_is_missing, frames(OLD, flat), flat)
+    assert root_is_missing.keys[-1].endswith("/zarr.json")
+    assert read_inventory(store, FOLDER) is None
+
+    archive(store, frames([2, 3], sharded), sharded)
+    assert_holds(store, frames([2, 3], sharded))
+    archive(store, frames([4, 5], sharded), sharded)
+    assert_holds(store, frames([2, 3, 4, 5], sharded))
+
+
+def test_an_archive_keeps_its_layout_when_another_is_asked_for(store: LocalFolder) -> None:
+    grid = Grid(600, 530, (0.0, 0.0, 60.0, 53.0))
+    flat, sharded = Schema("Europe", grid, 12, "flat"), Schema("Europe", grid, 12, "sharded")
+    archive(store, frames([1, 2], flat), flat)
+    archive(store, frames([3], sharded), sharded)
+    assert len([path for path in (group_path(store) / "ndvi" / "c" / "2").rglob("*") if path.is_file()]) == 4
+    assert_holds(store, frames([1, 2, 3], flat))
+
+
+def test_columns_grow_past_their_first_chunk(store: LocalFolder, nearly_a_chunk: LocalFolder) -> None:
+    shutil.copytree(nearly_a_chunk.root, store.root)
+    for numbers, written in (
+        (range(4091, 4096), {"time/c/0"}),
+        (range(4096, 4097), {"time/c/0"}),
+        (range(4097, 4098), {"time/c/1"}),
+        (range(4098, 4104), {"time/c/1"}),
+    ):
+        watched = WatchedFolder(store.root)
+        archive(watched, frames(numbers, TINY), TINY)
+        assert {key for key in watched.keys if key.startswith("time/c/")} == written
+        _assert_columns(store, frames(range(1, numbers.stop), TINY))
+    for place in (0, 4089, 4090, 4095, 4096, 4097, 4102):
+        np.testing.assert_array_equal(inventory_of(store).frame(place), frame(place + 1, TINY).values)
+
+
+def test_one_commit_can_cross_from_a_chunk_of_the_columns_into_the_next(
+    store: LocalFolder, nearly_a_chunk: LocalFolder
+) -> None:
+    shutil.copytree(nearly_a_chunk.root, store.root)
+    added = frames(range(4091, 4104), TINY)
+    last_put = len(added) + 2 * len(ALONG_TIME) + 1 + len(ALONG_TIME)
+    with pytest.raises(StorageError):
+        archive(WatchedFolder(store.root, refused_from=last_put), added, TINY)
+    _assert_columns(store, frames(range(1, 4091), TINY))
+    archive(store, added, TINY)
+    _assert_columns(store, frames(range(1, 4104), TINY))
+
+
+@pytest.fixture(scope="module")
+def nearly_a_chunk(tmp_path_factory: pytest.TempPathFactory) -> LocalFolder:
+    """Six frames fewer than a chunk of the columns holds."""
+    store = LocalFolder(tmp_path_factory.mktemp("nearly"))
+    with pytest.MonkeyPatch.context() as patch:
+        # So many objects take long to reach a disk, and here they need not.
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        archive(store, frames(range(1, 4091), TINY), TINY)
+    return store
+
+
+def _append_and_commit(appender: Appender, packed: Sequence[PackedFrame]) -> None:
+    for each in packed:
+        appender.append(each)
+    appender.commit()
+
+
+def _assert_columns(store: LocalFolder, packed: Sequence[PackedFrame]) -> None:
+    columns = inventory_of(store).columns
+    for name, values in expected(packed).items():
+        if name in ALONG_TIME:
+            np.testing.assert_array_equal(columns[name], values, err_msg=name)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The objects that runs without interruption leave."""
+    store = LocalFolder(tmp_path_factory.mktemp("uninterrupted"))
+    archive(store, frames([*OLD, *NEW]))
+    return without_archived_at(objects(store))
+
+
+def _assert_shows(store: LocalFolder, packed: Sequence[PackedFrame]) -> None:
+    """A reader of the consolidated metadata sees just these frames, each value of them."""
+    found = read_arrays(group_path(store))
+    assert {name: len(values) for name, values in found.items()} == dict.fromkeys(found, len(packed))
+    for name, values in expected(packed).items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    root = json.loads((group_path(store) / "zarr.json").read_bytes())
+    assert root["consolidated_metadata"]["metadata"]["ndvi"]["shape"][0] == len(packed)
+
+
+def _in_any_order(keys: list[str], wanted: set[str]) -> list[str]:
+    assert set(keys) == wanted
+    return keys

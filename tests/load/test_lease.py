@@ -1,0 +1,137 @@
+"""One writer at a time, also among processes."""
+
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import pytest
+
+from etl.errors import BusyError
+from etl.load.lease import LEASE, lease
+from etl.load.stores import LocalFolder
+
+PATIENCE = 30.0
+"""Seconds after which another process counts as hung."""
+
+Start = Callable[..., tuple[SpawnProcess, Connection]]
+
+
+def _hold(root: Path, folder: str, wait: bool, pipe: Connection) -> None:
+    """Ask for the lease, tell what came of it, and hold it until told to let go."""
+    pipe.send("asking")
+    try:
+        with lease(LocalFolder(root), folder, wait=wait):
+            pipe.send("holding")
+            pipe.recv()
+        pipe.send("released")
+    except BusyError as error:
+        pipe.send(error.what)
+
+
+@pytest.fixture
+def start(store: LocalFolder) -> Iterator[Start]:
+    """Starts a process that asks for a lease; kills it in the end."""
+    started: list[SpawnProcess] = []
+
+    def start(folder: str, *, wait: bool = False) -> tuple[SpawnProcess, Connection]:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_hold, args=(store.root, folder, wait, theirs))
+        process.start()
+        started.append(process)
+        theirs.close()
+        assert _heard(ours) == "asking"
+        return process, ours
+
+    yield start
+    for process in started:
+        process.kill()
+        process.join()
+        process.close()
+
+
+def _heard(pipe: Connection) -> object:
+    assert pipe.poll(PATIENCE), "the other process says nothing"
+    return pipe.recv()
+
+
+def test_a_second_process_is_refused_by_the_name_of_the_first(store: LocalFolder, start: Start) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    process, pipe = start("europe")
+    assert _heard(pipe) == "holding"
+    with pytest.raises(BusyError) as refusal, lease(store, "europe"):
+        pytest.fail("two processes hold the lease")
+    message, since = refusal.value.what.rsplit(" since ", 1)
+    assert message == (
+        f"{store.root}/europe is being written by process {process.pid} on {socket.gethostname()}"
+    )
+    assert before <= datetime.fromisoformat(since) <= datetime.now(UTC)
+
+    pipe.send("let go")
+    assert _heard(pipe) == "released"
+    with lease(store, "europe"):
+        _, pipe = start("europe")
+        assert f"process {os.getpid()} on" in str(_heard(pipe))
+
+
+def test_a_refused_process_does_not_disturb_the_holder(store: LocalFolder, start: Start) -> None:
+    with lease(store, "europe"):
+        names = []
+        for _ in range(2):
+            _, pipe = start("europe")
+            names.append(_heard(pipe))
+        assert names[0] == names[1]
+        assert f"process {os.getpid()} on" in str(names[0])
+
+
+def test_a_holder_that_is_killed_frees_the_lease(store: LocalFolder, start: Start) -> None:
+    process, pipe = start("europe")
+    assert _heard(pipe) == "holding"
+    process.kill()
+    process.join(PATIENCE)
+    assert process.exitcode == -9
+    with lease(store, "europe"):
+        assert str(os.getpid()) in (store.root / "europe" / LEASE).read_text()
+
+
+def test_an_error_while_holding_frees_the_lease(store: LocalFolder) -> None:
+    with pytest.raises(ZeroDivisionError), lease(store, "europe"):
+        _ = 1 / 0
+    with lease(store, "europe"):
+        pass
+
+
+def test_leases_of_other_folders_do_not_hinder(store: LocalFolder, start: Start) -> None:
+    _, pipe = start("africa")
+    assert _heard(pipe) == "holding"
+    with lease(store, "europe"), lease(store, ""):
+        pass
+
+
+def test_who_waits_gets_the_lease_as_soon_as_it_is_free(store: LocalFolder, start: Start) -> None:
+    with lease(store, "europe"):
+        process, pipe = start("europe", wait=True)
+        while not _is_blocked(process):
+            assert process.is_alive()
+            assert not pipe.poll(0.01), "two processes hold the lease"
+    assert _heard(pipe) == "holding"
+    with pytest.raises(BusyError, match=f"process {process.pid} on"), lease(store, "europe"):
+        pytest.fail("two processes hold the lease")
+
+
+def test_what_is_no_holders_name_is_not_shown_as_one(store: LocalFolder) -> None:
+    with lease(store, "europe"):
+        (store.root / "europe" / LEASE).write_bytes(b"\xff[1]")
+        with pytest.raises(BusyError, match="is being written by another process"), lease(store, "europe"):
+            pytest.fail("the lease was given twice")
+
+
+def _is_blocked(process: SpawnProcess) -> bool:
+    """Whether the kernel makes a process wait for a lock."""
+    lines = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+    return any(line[1] == "->" and line[5] == str(process.pid) for line in lines)

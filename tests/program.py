@@ -1,0 +1,70 @@
+"""The installed program, run as a user or a timer runs it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from etl.demo.service import StandIn
+
+PROGRAM = Path(sys.executable).with_name("ndvi-archive")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line that tells what went wrong; there must be exactly one, and no traceback."""
+        lines = [line for line in self.err.splitlines() if line.startswith("Error: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0].removeprefix("Error: ")
+
+
+def clean_environment() -> dict[str, str]:
+    """The variables of this process without those the program reads."""
+    read = ("NDVI_ARCHIVE_", "DESPAUTH_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(read)}
+
+
+def with_token(service: StandIn) -> dict[str, str]:
+    """The variables that point the program to a stand-in, and spare it the login."""
+    return {"NDVI_ARCHIVE_API_URL": service.api_url, "NDVI_ARCHIVE_TOKEN": service.issue_token()}
+
+
+def with_login(service: StandIn) -> dict[str, str]:
+    """The variables that point the program to a stand-in, and let it log in."""
+    return {"NDVI_ARCHIVE_API_URL": service.api_url, **service.environment}
+
+
+def run(*arguments: str | Path, variables: Mapping[str, str] | None = None) -> Ended:
+    """Run the program to its end, without a terminal."""
+    done = subprocess.run(
+        [PROGRAM, *arguments],
+        env=clean_environment() | dict(variables or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def convert(service: StandIn, archive: Path, *arguments: str | Path) -> Ended:
+    """Run `convert Europe` against a stand-in."""
+    return run("convert", "Europe", "--archive", archive, *arguments, variables=with_token(service))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, by path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -1,0 +1,39 @@
+"""The wheel holds all that the program needs."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
+    subprocess.run([*pip, str(ROOT)], check=True, capture_output=True)
+    return next(folder.glob("ndvi_archive-*.whl"))
+
+
+def test_the_wheel_holds_the_package_its_templates_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+
+    assert "etl/py.typed" in names
+    assert {"etl/catalog_templates/catalog.json", "etl/catalog_templates/collection.json"} <= set(names)
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"etl"}
+
+
+def test_templates_are_found_from_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    code = "import etl.catalog.templates as found; print(found.__file__, found.shipped_templates())"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+
+    assert done.stdout.split() == [
+        str(tmp_path / name) for name in ("etl/catalog/templates.py", "etl/catalog_templates")
+    ]

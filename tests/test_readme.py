@@ -1,0 +1,121 @@
+"""README is true: every command in it works on a clean checkout."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from etl.demo.service import StandIn
+from tests.program import clean_environment, with_login
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+DEMO, TEST, ARCHIVE, MEMORY = blocks("sh")
+(OPEN,) = blocks("python")
+
+
+def shell(
+    script: str, folder: Path, variables: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a block in a folder, as a user's shell does, up to the first command that fails."""
+    return subprocess.run(
+        ["sh", "-e", "-c", script],
+        cwd=folder,
+        env=clean_environment() | (variables or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean checkout: only what git tracks or would add."""
+    folder = tmp_path_factory.mktemp("checkout") / "ndvi-archive"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demo(checkout: Path) -> subprocess.CompletedProcess[str]:
+    """What the first command of README does."""
+    return shell(DEMO, checkout)
+
+
+def test_the_demo_ends_with_lines_that_open_its_archive(
+    checkout: Path, demo: subprocess.CompletedProcess[str]
+) -> None:
+    assert demo.returncode == 0, demo.stderr
+    assert demo.stdout.count("120 frames archived") == 2
+    lines = demo.stdout.split("Open the result in Python:\n")[1].split("What the archive holds")[0]
+    code = "\n".join(line.strip() for line in lines.splitlines())
+
+    opened = subprocess.run(
+        [checkout / ".venv/bin/python", "-c", code], cwd=checkout, capture_output=True, text=True, check=False
+    )
+
+    assert opened.returncode == 0, opened.stderr
+    assert "(time: 240, latitude: 400, longitude: 672)" in opened.stdout
+
+
+def test_the_second_command_is_the_one_that_runs_these_tests() -> None:
+    assert TEST == "scripts/test\n"
+    assert os.access(ROOT / "scripts/test", os.X_OK)
+    assert "exec scripts/test" in (ROOT / ".ci/run").read_text()
+
+
+def test_the_commands_that_archive_a_continent_work_and_so_do_the_lines_that_open_it(
+    checkout: Path, demo: subprocess.CompletedProcess[str], service: StandIn
+) -> None:
+    assert demo.returncode == 0, demo.stderr
+
+    archived = shell(ARCHIVE, checkout, with_login(service))
+    opened = subprocess.run(
+        [checkout / ".venv/bin/python", "-c", OPEN], cwd=checkout, capture_output=True, text=True, check=False
+    )
+
+    assert archived.returncode == 0, archived.stderr
+    assert "would archive 10 frames" in archived.stdout
+    assert "10 frames archived, 0 there before" in archived.stdout
+    assert "10 frames archived, 10 there before" in archived.stdout
+    assert "Europe: 20 frames; S3A 10, S3B 10" in archived.stdout
+    assert opened.returncode == 0, opened.stderr
+    assert "'time': 10" in opened.stdout
+
+
+def test_memory_does_not_grow_with_the_length_of_a_run(
+    checkout: Path, demo: subprocess.CompletedProcess[str]
+) -> None:
+    assert demo.returncode == 0, demo.stderr
+
+    measured = shell(MEMORY, checkout)
+
+    assert measured.returncode == 0, measured.stdout + measured.stderr
+    assert "2000 frames:" in measured.stdout
+
+
+def test_all_exit_codes_are_listed() -> None:
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+
+    assert listed == {0, 1, 2, 3, 4, 5, 6, 130}
