@@ -55,6 +55,7 @@ def publish(store: LocalFolder, folder: str, templates: Path | None = None) -> i
         written += _write_quicklooks(inventory)
         written += _put_changed(store, f"{folder}/{COLLECTION}", collection)
     with lease(store, "", wait=True):
+        store.clear_partial("")
         catalog = build_catalog(find_children(store), catalog_template)
         written += _put_changed(store, CATALOG, to_json(catalog))
     return written

@@ -111,7 +111,7 @@ class _Land:
     dry_land: NDArray[np.bool_]
     summer_ndvi: Field
     seasonality: Field
-    north: NDArray[np.bool_]
+    hemisphere: Field
     clouds: tuple[_Noise, _Noise]
 
     @classmethod
@@ -138,14 +138,14 @@ class _Land:
             dry_land=height > 0,
             summer_ndvi=np.clip(summer, 0.03, 0.93).astype(np.float32),
             seasonality=(0.1 + 0.55 * np.clip((distance - 8) / 45, 0, 1)).astype(np.float32),
-            north=latitude >= 0,
+            hemisphere=np.clip(latitude / 10, -1, 1),
             clouds=(_Noise.draw(random, 8, 6), _Noise.draw(random, 11, 6)),
         )
 
     def view(self, day: date, day_fraction: float) -> tuple[Field, NDArray[np.bool_]]:
         """Return NDVI and where it can be seen, rows × columns."""
         season = np.cos(2 * np.pi * (day.timetuple().tm_yday - 200) / 365.25)
-        winter = (1 - np.where(self.north, season, -season).astype(np.float32)) / 2
+        winter = (1 - self.hemisphere * np.float32(season)) / 2
         clouds = self._clouds(day.toordinal() + day_fraction)
         haze = 0.12 * np.clip(clouds + 0.4, 0, 0.5)
         ndvi = self.summer_ndvi * (1 - self.seasonality * winter) - haze

@@ -6,7 +6,7 @@ neither a stream nor a playlist can reach a local file or another protocol.
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -105,7 +105,9 @@ class _FileMedia:
             if seconds:
                 stream = opened.container.streams.video[0]
                 offset = round((opened.start + Fraction(seconds)) / _time_base(stream))
-                opened.container.seek(offset, stream=stream)
+                # Where that fails the stream is read from somewhere else, which is allowed.
+                with suppress(av.FFmpegError):
+                    opened.container.seek(offset, stream=stream)
             yield opened
 
 
@@ -143,6 +145,8 @@ def _opened(source: ByteReader, container_format: str) -> Iterator[Opened]:
             if not container.streams.video:
                 raise UnreadableError("it holds no video")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise UnreadableError("its codec is not known")
             if stream.start_time is None:
                 raise UnreadableError("it does not tell the times of its frames")
             yield Opened(container, stream.start_time * _time_base(stream), transport)
@@ -154,7 +158,12 @@ def _demuxer(reader: ByteReader, container_format: str) -> InputContainer:
     # The length of a stream is not needed; finding it would mean to read its end.
     options = {"skip_estimate_duration_from_pts": "1"}
     container = av.open(
-        reader, format=container_format, io_open=_refuse, buffer_size=_BUFFER, container_options=options
+        reader,
+        format=container_format,
+        io_open=_refuse,
+        buffer_size=_BUFFER,
+        container_options=options,
+        metadata_errors="replace",
     )
     assert isinstance(container, InputContainer)  # noqa: S101 - opened for reading
     return container

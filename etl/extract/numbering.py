@@ -69,33 +69,35 @@ class Clock:
 def with_true_numbers(pictures: Iterator[Picture], *, from_start: bool) -> Generator[Picture, None, None]:
     """Pictures in the order in which they are shown, key frames with their true numbers.
 
+    A key frame is dropped where its number cannot be told: where the pictures around it are missing.
+
     Args:
         pictures: what the decoder gives, from a key frame on.
-        from_start: that key frame is the first of the stream. Elsewhere it is dropped where its number
-            cannot be told.
+        from_start: that key frame is the first of the stream, and has its true number.
     """
     previous: Picture | None = None
-    held: Picture | None = None
-    for following in chain(pictures, [None]):
-        if held is not None:
-            known = _identified(previous, held, following)
+    key: Picture | None = None
+    for picture in chain(pictures, [None]):
+        if key is not None:
+            known = _identified(previous, key, picture)
             if known is not None:
                 yield known
                 previous = known
-        held = None
-        if following is None:
+        key = None
+        if picture is None:
             return
-        in_sequence = from_start if previous is None else following.number > previous.number
-        if following.is_key and not in_sequence:
-            held = following
+        if picture.is_key and not (from_start and previous is None):
+            key = picture
         else:
-            yield following
-            previous = following
+            yield picture
+            previous = picture
 
 
 def _identified(previous: Picture | None, key: Picture, following: Picture | None) -> Picture | None:
-    if previous is None:
-        return key if following is not None and following.number == key.number + 1 else None
+    """A key frame with its true number, or None; where `following` is None the stream has ended well."""
+    if previous is None or key.number > previous.number:
+        ends = following is None and previous is not None
+        return key if ends or (following is not None and following.number == key.number + 1) else None
     stands_alone = following is None or following.number == previous.number + 2
     if stands_alone and not previous.is_key:
         return replace(key, number=previous.number + 1)

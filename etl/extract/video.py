@@ -111,7 +111,7 @@ class Video:
         """All pictures from frame `first` on; from a later one where the stream does not have it."""
         target = (first - 1) / FRAME_RATE
         for seconds in [target - back for back in _FURTHER_BACK if back < target]:
-            pictures = with_true_numbers(self._decode(seconds, first, threads), from_start=False)
+            pictures = self._decode(seconds, first, threads)
             try:
                 head = next((picture for picture in pictures if picture.number >= first), None)
             except BrokenError:
@@ -122,56 +122,71 @@ class Video:
                 return
             pictures.close()
             log.debug("%s: frame %d is not reached from %.2f s", self._name, first, seconds)
-        yield from with_true_numbers(self._decode(0, first, threads), from_start=True)
+        yield from self._decode(0, first, threads)
 
     def _decode(self, seconds: float, first: int, threads: int) -> Generator[Picture, None, None]:
         """All pictures from a key frame near a time on; none where that is seen to lie behind `first`."""
         if self._media is None:
             self._media = recognise(self._client, self._source, self._size)
         with self._media.open(seconds) as opened:
-            stream = opened.container.streams.video[0]
-            codec = stream.codec_context
+            codec = opened.container.streams.video[0].codec_context
             codec.thread_type = "AUTO"
             codec.thread_count = threads
             codec.options = _STRICT
-            clock = Clock(opened.start, Fraction(stream.time_base or 0))
-            at_key_frame = False
-            packets = _whole_packets(opened)
-            while True:
-                try:
-                    packet = next(packets, None)
-                except (BrokenError, ServiceError):
-                    # All packets so far were whole, so what the decoder still holds is good.
-                    yield from self._held(codec, clock, None)
-                    raise
-                if packet is None:
-                    return
-                number = clock.number(packet.pts) if packet.size else None
-                if not at_key_frame:
-                    if number is not None and seconds and number > first:
-                        return
-                    at_key_frame = packet.is_keyframe
-                    if not at_key_frame:
-                        continue
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError as error:
-                    if threads == 1 and number is not None:
-                        yield from self._held(codec, clock, number)
-                    raise BrokenError(f"it is damaged ({error.strerror})") from error
-                for frame in frames:
-                    yield self._picture(frame, clock)
+            pictures = self._pictures(opened, first if seconds else None, threads)
+            if codec.has_b_frames:
+                pictures = with_true_numbers(pictures, from_start=not seconds)
+            yield from pictures
 
-    def _held(self, codec: VideoCodecContext, clock: Clock, before: int | None) -> Iterator[Picture]:
-        """What the decoder still holds, up to the damaged frame."""
+    def _pictures(self, opened: Opened, first: int | None, threads: int) -> Generator[Picture, None, None]:
+        """All pictures as they come; none where `first` is given and seen to be passed."""
+        stream = opened.container.streams.video[0]
+        codec = stream.codec_context
+        clock = Clock(opened.start, Fraction(stream.time_base or 0))
+        at_key_frame = False
+        last: int | None = None
+        packets = _whole_packets(opened)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (BrokenError, ServiceError):
+                # All packets so far were whole, so what the decoder still holds is good.
+                yield from self._held(codec, clock, last, None)
+                raise
+            if packet is None:
+                return
+            number = clock.number(packet.pts) if packet.size else None
+            if not at_key_frame:
+                if number is not None and first is not None and number > first:
+                    return
+                at_key_frame = packet.is_keyframe
+                if not at_key_frame:
+                    continue
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                if threads == 1 and number is not None:
+                    yield from self._held(codec, clock, last, number)
+                raise BrokenError(f"it is damaged ({error.strerror})") from error
+            for frame in frames:
+                picture = self._picture(frame, clock)
+                last = picture.number
+                yield picture
+
+    def _held(
+        self, codec: VideoCodecContext, clock: Clock, last: int | None, damaged: int | None
+    ) -> Iterator[Picture]:
+        """What the decoder still holds of the pictures that come after the last, up to the damaged one."""
         try:
             frames = codec.decode(None)
         except av.FFmpegError:
             return
         for frame in frames:
             picture = self._picture(frame, clock)
-            if before is not None and picture.number >= before:
+            is_next = last is None or picture.number == last + 1
+            if not is_next or (damaged is not None and picture.number >= damaged):
                 return
+            last = picture.number
             yield picture
 
     def _picture(self, frame: VideoFrame, clock: Clock) -> Picture:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class WatchedFolder(LocalFolder):
         return [key.removeprefix(f"{FOLDER}/ndvi.zarr/") for key, _ in self.puts]
 
 
+@cache
 def frame(number: int, schema: Schema = SMALL, scale: Scale | None = None) -> PackedFrame:
     """A frame of noise that only this number has; every fifth holds no data."""
     if scale is None:

@@ -1,8 +1,6 @@
 """Commits happen all at once, whatever interrupts them, and the next run continues."""
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,9 +42,6 @@ PUTS_OF_FIRST_RUN = 3 + 3 + len(ALONG_TIME) + (1 + len(ALONG_TIME) + 3) + 1
 """Frames, coordinates and CRS, columns, the metadata of each array, the root."""
 
 PUTS_OF_SECOND_RUN = 3 + len(ALONG_TIME) + (1 + len(ALONG_TIME)) + 1
-
-
-TINY = Schema("Europe", Grid(2, 2, (0.0, 0.0, 1.0, 1.0)), 12)
 
 
 def test_a_commit_writes_frames_then_columns_then_metadata_and_last_the_root(tmp_path: Path) -> None:
@@ -202,7 +197,7 @@ def test_at_every_put_a_reader_sees_the_old_or_the_new_frames(store: LocalFolder
     assert lengths == [3] * (PUTS_OF_SECOND_RUN - 1) + [6]
 
 
-@pytest.mark.parametrize("refused", [2, 12, 13, 18, PUTS_OF_SECOND_RUN - 1])
+@pytest.mark.parametrize("refused", [12, 13, 18, PUTS_OF_SECOND_RUN - 1])
 def test_without_consolidated_metadata_no_frame_is_ever_paired_with_the_time_of_another(
     store: LocalFolder, refused: int
 ) -> None:
@@ -264,65 +259,18 @@ def test_an_archive_keeps_its_layout_when_another_is_asked_for(store: LocalFolde
     assert_holds(store, frames([1, 2, 3], flat))
 
 
-def test_columns_grow_past_their_first_chunk(store: LocalFolder, nearly_a_chunk: LocalFolder) -> None:
-    shutil.copytree(nearly_a_chunk.root, store.root)
-    for numbers, written in (
-        (range(4091, 4096), {"time/c/0"}),
-        (range(4096, 4097), {"time/c/0"}),
-        (range(4097, 4098), {"time/c/1"}),
-        (range(4098, 4104), {"time/c/1"}),
-    ):
-        watched = WatchedFolder(store.root)
-        archive(watched, frames(numbers, TINY), TINY)
-        assert {key for key in watched.keys if key.startswith("time/c/")} == written
-        _assert_columns(store, frames(range(1, numbers.stop), TINY))
-    for place in (0, 4089, 4090, 4095, 4096, 4097, 4102):
-        np.testing.assert_array_equal(inventory_of(store).frame(place), frame(place + 1, TINY).values)
-
-
-def test_one_commit_can_cross_from_a_chunk_of_the_columns_into_the_next(
-    store: LocalFolder, nearly_a_chunk: LocalFolder
-) -> None:
-    shutil.copytree(nearly_a_chunk.root, store.root)
-    added = frames(range(4091, 4104), TINY)
-    last_put = len(added) + 2 * len(ALONG_TIME) + 1 + len(ALONG_TIME)
-    with pytest.raises(StorageError):
-        archive(WatchedFolder(store.root, refused_from=last_put), added, TINY)
-    _assert_columns(store, frames(range(1, 4091), TINY))
-    archive(store, added, TINY)
-    _assert_columns(store, frames(range(1, 4104), TINY))
-
-
-@pytest.fixture(scope="module")
-def nearly_a_chunk(tmp_path_factory: pytest.TempPathFactory) -> LocalFolder:
-    """Six frames fewer than a chunk of the columns holds."""
-    store = LocalFolder(tmp_path_factory.mktemp("nearly"))
-    with pytest.MonkeyPatch.context() as patch:
-        # So many objects take long to reach a disk, and here they need not.
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        archive(store, frames(range(1, 4091), TINY), TINY)
-    return store
-
-
-def _append_and_commit(appender: Appender, packed: Sequence[PackedFrame]) -> None:
-    for each in packed:
-        appender.append(each)
-    appender.commit()
-
-
-def _assert_columns(store: LocalFolder, packed: Sequence[PackedFrame]) -> None:
-    columns = inventory_of(store).columns
-    for name, values in expected(packed).items():
-        if name in ALONG_TIME:
-            np.testing.assert_array_equal(columns[name], values, err_msg=name)
-
-
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The objects that runs without interruption leave."""
     store = LocalFolder(tmp_path_factory.mktemp("uninterrupted"))
     archive(store, frames([*OLD, *NEW]))
     return without_archived_at(objects(store))
+
+
+def _append_and_commit(appender: Appender, packed: Sequence[PackedFrame]) -> None:
+    for each in packed:
+        appender.append(each)
+    appender.commit()
 
 
 def _assert_shows(store: LocalFolder, packed: Sequence[PackedFrame]) -> None:

@@ -132,10 +132,9 @@ def test_a_newer_format_is_refused_by_its_number(archived: LocalFolder) -> None:
     _assert_refused(archived, "format 2; this program knows format 1")
 
 
-@pytest.mark.parametrize("kept", [0, 1, 0.5, -2, -1], ids="{} bytes or share kept".format)
-def test_a_root_that_was_cut_is_refused(archived: LocalFolder, kept: float) -> None:
-    data = _root(archived)
-    _write_root(archived, data[: round(kept * len(data))] if kept == 0.5 else data[: int(kept)])
+@pytest.mark.parametrize("kept", [slice(0), slice(1), slice(5000), slice(-2), slice(-1)], ids=str)
+def test_a_root_that_was_cut_is_refused(archived: LocalFolder, kept: slice) -> None:
+    _write_root(archived, _root(archived)[kept])
     _assert_refused(archived, "is damaged")
 
 
@@ -151,8 +150,8 @@ def test_whatever_is_missing_in_the_root_it_is_refused_or_reads_the_same(archive
     whole = json.loads(_root(archived))
     columns = inventory_of(archived).columns
     refused = 0
-    alike = {"satellite", "frame_number", "source_min", "valid_fraction", "ndvi_mean", "archived_at"}
-    for path in (path for path in _paths(whole) if alike.isdisjoint(path)):
+    others = {*ALONG_TIME, "latitude", "longitude", "crs"} - {"time", "source_max"}
+    for path in (path for path in _paths(whole) if others.isdisjoint(path)):
         root = copy.deepcopy(whole)
         parent: Any = root
         for part in path[:-1]:
@@ -166,7 +165,7 @@ def test_whatever_is_missing_in_the_root_it_is_refused_or_reads_the_same(archive
         else:
             for name, values in columns.items():
                 np.testing.assert_array_equal(found.columns[name], values, err_msg=f"{name}, {path}")
-    assert refused > 100
+    assert refused > 50
 
 
 @pytest.mark.parametrize("name", ALONG_TIME)
