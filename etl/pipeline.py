@@ -1,8 +1,8 @@
 """From the service to the archive: plan which frames are new, then archive them."""
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,17 +11,17 @@ from time import monotonic
 import numpy as np
 
 from etl.catalog.publish import publish
-from etl.errors import ServiceError, UsageError
+from etl.errors import ArchiveError, ServiceError, UsageError
 from etl.extract.api import DEFAULT_API_URL, Listing
 from etl.extract.auth import TokenSource
 from etl.extract.frame import Frame, FrameEntry
 from etl.extract.service import ContinentService
 from etl.load.archive import Appender, check_fits
-from etl.load.inventory import Inventory, check_root, read_inventory
+from etl.load.inventory import Inventory, check_root, folder_of, read_inventory
 from etl.load.lease import lease
 from etl.load.schema import Layout, Schema
-from etl.load.stores import LocalFolder
-from etl.report import RunReport
+from etl.load.stores import LocalFolder, open_store
+from etl.report import Progress, RunReport
 from etl.transform.grid import Grid
 from etl.transform.packing import pack
 
@@ -31,8 +31,8 @@ COMMIT_FRAMES = 64
 COMMIT_SECONDS = 60.0
 """A commit is made after so many frames or seconds, whichever comes first."""
 
-Progress = Callable[[int, int], None]
-"""Called with the number of frames done and planned."""
+_MOST_NAMED = 10
+"""Odd frames of a kind that are named in the log."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Job:
 
     Attributes:
         continent: the name by which the service knows the continent.
-        archive: folder of the archive.
+        archive: address of the archive: a folder.
         start: first time, UTC; None is the first archived frame, or in a new archive the first there is.
         end: last time, UTC; None is the newest frame there is.
         api_url: address of the service's API.
@@ -50,17 +50,12 @@ class Job:
     """
 
     continent: str
-    archive: Path
+    archive: str
     start: datetime | None = None
     end: datetime | None = None
     api_url: str = DEFAULT_API_URL
     token_file: Path | None = None
     layout: Layout = "sharded"
-
-    @property
-    def folder(self) -> str:
-        """The continent's folder in the archive."""
-        return re.sub("[ _]", "-", self.continent.lower())
 
 
 @dataclass(frozen=True)
@@ -101,14 +96,17 @@ def preview(job: Job) -> Preview:
     Raises:
         ArchiveError: The same errors as `convert`, as far as they show without decoding.
     """
-    run = _Run(job)
-    plan = run.look()
-    pixels = run.grid.rows * run.grid.columns
+    store, folder = _place(job)
+    with closing(_service(job)) as service:
+        listing = _listing(job, service, read_inventory(store, folder))
+    grid = _grid(listing)
+    inventory = _matching(store, folder, grid)
+    plan = plan_frames(listing.entries, inventory)
     # Real NDVI takes about a byte a pixel in this format; clouds, sea and noise change it much.
-    per_frame = float(pixels)
-    if run.inventory:
-        per_frame = run.store.size(f"{run.inventory.group_key}/ndvi") / len(run.inventory)
-    return Preview(plan, run.grid, round(per_frame * len(plan.new)))
+    per_frame = float(grid.rows * grid.columns)
+    if inventory:
+        per_frame = store.size(f"{inventory.group_key}/ndvi") / len(inventory)
+    return Preview(plan, grid, round(per_frame * len(plan.new)))
 
 
 def convert(job: Job, report: RunReport | None = None, progress: Progress | None = None) -> RunReport:
@@ -130,20 +128,34 @@ def convert(job: Job, report: RunReport | None = None, progress: Progress | None
         IncompatibleError: The archive is damaged, something else, or of another grid.
         StorageError: The storage refuses to be read or written.
     """
-    run = _Run(job)
-    report = report or RunReport(job.continent, run.store.location(job.folder))
-    with lease(run.store, job.folder):
-        run.store.clear_partial(job.folder)
+    report = report or RunReport(job.continent, job.archive)
+    store, folder = _place(job)
+    with closing(_service(job)) as service:
         with report.stage("extract"):
-            plan = run.look()
-        _tell(plan, report)
-        try:
-            run.append(plan, report, progress)
-        finally:
-            report.bytes_in = run.service.bytes_received
-            if report.archived or run.inventory:
+            listing = _listing(job, service, read_inventory(store, folder))
+        grid = _grid(listing)
+        with lease(store, folder):
+            store.clear_partial(folder)
+            inventory = _matching(store, folder, grid)
+            plan = plan_frames(listing.entries, inventory)
+            _tell(plan, report)
+
+            def open_appender(bits: int) -> Appender:
+                return Appender(store, folder, Schema(job.continent, grid, bits, job.layout))
+
+            try:
+                with closing(service.frames(listing, plan.new)) as frames:
+                    _append(frames, open_appender, report, progress)
+            except BaseException:
+                if report.archived:
+                    with _errors_logged(), report.stage("catalog"):
+                        report.bytes_out += publish(store, folder)
+                raise
+            finally:
+                report.bytes_in = service.bytes_received
+            if report.archived or inventory:
                 with report.stage("catalog"):
-                    report.bytes_out += publish(run.store, job.folder)
+                    report.bytes_out += publish(store, folder)
     return report
 
 
@@ -168,80 +180,99 @@ def plan_frames(entries: Iterable[FrameEntry], inventory: Inventory | None) -> P
     return Plan(tuple(new), tuple(archived), tuple(late), tuple(changed))
 
 
-class _Run:
-    """One look at the service and the archive, and what follows from it."""
-
-    def __init__(self, job: Job) -> None:
-        if not re.fullmatch(r"[A-Za-z]+([ _-][A-Za-z]+)*", job.continent):
-            raise UsageError(f"{job.continent!r} is no name of a continent", "give a name such as Europe")
-        if job.start and job.end and job.start > job.end:
-            raise UsageError(
-                f"the start {job.start:%Y-%m-%dT%H:%M} is after the end {job.end:%Y-%m-%dT%H:%M}",
-                "check --start and --end",
-            )
-        self.job = job
-        self.store = LocalFolder(job.archive)
-        self.service = ContinentService(job.api_url, TokenSource(job.token_file))
-        check_root(self.store)
-
-    def look(self) -> Plan:
-        """Ask the service and read the archive; both must fit each other."""
-        job = self.job
-        self.inventory = read_inventory(self.store, job.folder)
-        start = job.start or (self.inventory.times[0] if self.inventory else None)
-        listing = self.service.listing(job.continent, start, job.end)
-        # The service knows minutes only.
-        entries = tuple(
-            entry
-            for entry in listing.entries
-            if (start is None or entry.time >= start) and (job.end is None or entry.time <= job.end)
+def _place(job: Job) -> tuple[LocalFolder, str]:
+    """The storage and the continent's folder in it."""
+    folder = folder_of(job.continent)
+    if job.start and job.end and job.start > job.end:
+        raise UsageError(
+            f"the start {job.start:%Y-%m-%dT%H:%M} is after the end {job.end:%Y-%m-%dT%H:%M}",
+            "check --start and --end",
         )
-        if not entries:
-            dates = (("from", start), ("to", job.end))
-            span = "".join(f" {word} {date:%Y-%m-%d %H:%M}" for word, date in dates if date)
-            raise ServiceError(
-                f"the service has no frames of {job.continent}{span}", "check --start and --end"
-            )
-        self.listing: Listing = replace(listing, entries=entries)
-        self.grid = Grid(listing.columns, listing.rows, listing.bbox)
-        if self.inventory:
-            check_fits(self.inventory, self.grid)
-        return plan_frames(entries, self.inventory)
-
-    def append(self, plan: Plan, report: RunReport, progress: Progress | None) -> None:
-        """Archive the new frames; whatever ends it, the frames before are committed."""
-        appender: Appender | None = None
-        pending: list[FrameEntry] = []
-        committed_at = monotonic()
-        try:
-            for done, frame in enumerate(_timed(self.service.frames(self.listing, plan.new), report), 1):
-                with report.stage("transform"):
-                    packed = pack(frame)
-                with report.stage("load"):
-                    if appender is None:
-                        schema = Schema(self.job.continent, self.grid, frame.bits, self.job.layout)
-                        appender = Appender(self.store, self.job.folder, schema)
-                    appender.append(packed)
-                pending.append(frame.entry)
-                if progress:
-                    progress(done, len(plan.new))
-                if len(pending) >= COMMIT_FRAMES or monotonic() - committed_at >= COMMIT_SECONDS:
-                    _commit(appender, pending, report)
-                    committed_at = monotonic()
-        finally:
-            if appender is not None:
-                _commit(appender, pending, report)
-                report.bytes_out += appender.bytes_written
+    store = open_store(job.archive)
+    check_root(store)
+    return store, folder
 
 
-def _commit(appender: Appender, pending: list[FrameEntry], report: RunReport) -> None:
-    if not pending:
-        return
-    with report.stage("load"):
-        appender.commit()
-    report.count(pending)
-    log.info("committed %d of %d frames, up to %s", report.archived, report.planned, pending[-1])
-    pending.clear()
+def _service(job: Job) -> ContinentService:
+    return ContinentService(job.api_url, TokenSource(job.token_file))
+
+
+def _listing(job: Job, service: ContinentService, inventory: Inventory | None) -> Listing:
+    """The frames the service has in the dates asked for, to the second."""
+    start = job.start or (inventory.times[0] if inventory else None)
+    listing = service.listing(job.continent, start, job.end)
+    entries = tuple(
+        entry
+        for entry in listing.entries
+        if (start is None or entry.time >= start) and (job.end is None or entry.time <= job.end)
+    )
+    if not entries:
+        dates = (("from", start), ("to", job.end))
+        span = "".join(f" {word} {date:%Y-%m-%d %H:%M}" for word, date in dates if date)
+        raise ServiceError(f"the service has no frames of {job.continent}{span}", "check --start and --end")
+    return replace(listing, entries=entries)
+
+
+def _grid(listing: Listing) -> Grid:
+    return Grid(listing.columns, listing.rows, listing.bbox)
+
+
+def _matching(store: LocalFolder, folder: str, grid: Grid) -> Inventory | None:
+    """What is committed; it must have the grid of the stream."""
+    inventory = read_inventory(store, folder)
+    if inventory:
+        check_fits(inventory, grid)
+    return inventory
+
+
+def _append(
+    frames: Iterator[Frame],
+    open_appender: Callable[[int], Appender],
+    report: RunReport,
+    progress: Progress | None,
+) -> None:
+    """Archive frames; whatever ends it, those before are committed."""
+    appender: Appender | None = None
+    committed_at = monotonic()
+    try:
+        for done, frame in enumerate(_timed(frames, report), 1):
+            with report.stage("transform"):
+                packed = pack(frame)
+            with report.stage("load"):
+                appender = appender or open_appender(frame.bits)
+                appender.append(packed)
+            if progress:
+                progress(done, report.planned)
+            if appender.pending >= COMMIT_FRAMES or monotonic() - committed_at >= COMMIT_SECONDS:
+                _commit(appender, report)
+                committed_at = monotonic()
+    except BaseException:
+        if appender:
+            with _errors_logged():
+                _commit(appender, report)
+        raise
+    if appender:
+        _commit(appender, report)
+
+
+def _commit(appender: Appender, report: RunReport) -> None:
+    try:
+        with report.stage("load"):
+            entries = appender.commit()
+    finally:
+        report.bytes_out = appender.bytes_written
+    if entries:
+        report.count(entries)
+        log.info("committed %d of %d frames, up to %s", report.archived, report.planned, entries[-1])
+
+
+@contextmanager
+def _errors_logged() -> Iterator[None]:
+    """Log an error instead of raising it: an earlier one is on its way to the user."""
+    try:
+        yield
+    except ArchiveError as error:
+        log.warning("%s", error)
 
 
 def _timed(frames: Iterator[Frame], report: RunReport) -> Iterator[Frame]:
@@ -270,7 +301,12 @@ def _tell(plan: Plan, report: RunReport) -> None:
     report.late = [str(entry) for entry in plan.late]
     report.changed = [str(entry) for entry in plan.changed]
     log.info("%s: %d new frames, %d in the archive", report.continent, report.planned, report.skipped)
-    for name in report.late:
-        log.warning("%s is absent and older than the newest archived frame; it is not archived", name)
-    for name in report.changed:
-        log.warning("%s has another number or scale in the stream now; the archive keeps the old one", name)
+    oddities = (
+        (report.late, "absent and older than the newest archived frame, so not archived"),
+        (report.changed, "archived with another number or scale than in the stream now, and kept"),
+    )
+    for names, what in oddities:
+        for name in names[:_MOST_NAMED]:
+            log.warning("%s is %s", name, what)
+        if names[_MOST_NAMED:]:
+            log.warning("%d more frames are %s; the report names them", len(names) - _MOST_NAMED, what)

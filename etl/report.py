@@ -1,7 +1,7 @@
 """What a run did, for people and for machines."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +10,9 @@ from time import perf_counter
 from etl import __version__
 from etl.extract.frame import FrameEntry
 
+Progress = Callable[[int, int], None]
+"""Called with the number of frames done and planned."""
+
 
 @dataclass
 class RunReport:
@@ -17,7 +20,7 @@ class RunReport:
 
     Attributes:
         continent: the continent's name.
-        archive: where its Zarr group is.
+        archive: address of the archive.
         started: when the run began, UTC.
         planned: frames to be archived by this run.
         archived: frames that were committed.

@@ -41,20 +41,9 @@ def shell(
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean checkout: only what git tracks or would add."""
-    folder = tmp_path_factory.mktemp("checkout") / "ndvi-archive"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
+    """A clean checkout: nothing that was installed or made here."""
+    made_here = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*-archive")
+    return Path(shutil.copytree(ROOT, tmp_path_factory.mktemp("checkout") / "source", ignore=made_here))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from etl.transform.packing import SCALE_FACTOR, VALID_FROM
+from etl.transform.packing import SCALE_FACTOR, VALID_FROM_PACKED
 
 COLOUR_RANGE = (0.0, 0.9)
 """NDVI of the first and the last colour; values beyond take the colour of the nearer end."""
@@ -36,7 +36,7 @@ TABLE = _table()
 
 def is_shown(values: NDArray[np.int16]) -> NDArray[np.bool_]:
     """Where stored values hold data by the rule of thumb: NDVI of at least 0.05; no data is below it."""
-    return np.asarray(values >= round(VALID_FROM / SCALE_FACTOR))
+    return np.asarray(values >= VALID_FROM_PACKED)
 
 
 def colour(values: NDArray[np.int16]) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from etl.errors import ArchiveError, UsageError
 from etl.load.inventory import read_inventory
 from etl.load.stores import LocalFolder
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def find_children(store: LocalFolder) -> list[Child]:
             if read_inventory(store, folder) is None:
                 continue
         except ArchiveError as error:
-            logger.warning("%s cannot be read, its link in the catalog stays as it was: %s", folder, error)
+            log.warning("%s cannot be read, its link in the catalog stays as it was: %s", folder, error)
         document = store.get(f"{folder}/{COLLECTION}")
         if document is not None:
             children.append(Child(folder, _title(document) or folder))

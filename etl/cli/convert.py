@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from etl.cli.options import IsoTime, api_url_option, archive_option, option
+from etl.cli.options import IsoTime, archive_option, option
 from etl.cli.output import Output
-from etl.errors import ArchiveError, StorageError
+from etl.errors import StorageError, UsageError
+from etl.extract.api import DEFAULT_API_URL
 from etl.load.schema import Layout
 from etl.pipeline import Job, Preview, preview
 from etl.pipeline import convert as archive_new_frames
@@ -20,12 +21,12 @@ from etl.report import RunReport, frames, size
     epilog="Example: ndvi-archive convert Europe --archive /data/ndvi --start 2021-01-01 --end 2021-12-31"
 )
 @click.argument("continent")
-@archive_option(required=True)
+@archive_option
 @option(
     "--start", type=IsoTime(), help="First date, UTC.  [default: that of the archive, or the first there is]"
 )
 @option("--end", type=IsoTime(end_of_day=True), help="Last date, UTC.  [default: the newest there is]")
-@api_url_option
+@option("--api-url", default=DEFAULT_API_URL, show_default=True, help="Address of the service's API.")
 @option(
     "--token-file", type=click.Path(path_type=Path), help="File with an access token, instead of a login."
 )
@@ -39,13 +40,16 @@ from etl.report import RunReport, frames, size
 @option("--dry-run", is_flag=True, help="Print what would be done, write nothing.")
 @option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
 @option(
-    "--report", "report_file", type=click.Path(path_type=Path), help="Write the run's figures there as JSON."
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    help="Write the run's figures to this file as JSON.",
 )
 @click.pass_obj
 def convert(  # noqa: PLR0917 - Click passes one value an option
     output: Output,
     continent: str,
-    archive: Path,
+    archive: str,
     start: datetime | None,
     end: datetime | None,
     api_url: str,
@@ -61,27 +65,32 @@ def convert(  # noqa: PLR0917 - Click passes one value an option
     Africa. Without a token the program logs in with DESPAUTH_USER and DESPAUTH_PASSWORD.
     """
     job = Job(continent, archive, start, end, api_url, token_file, layout)
+    if report_file is not None and not report_file.parent.is_dir():
+        raise UsageError(f"there is no folder {report_file.parent}", "check --report")
     if dry_run:
-        _show(output, job, preview(job))
+        found = preview(job)
+        figures = json.dumps(_figures(job, found))
+        output.result(_lines(job, found), figures)
+        _write(report_file, figures)
         return
-    report = RunReport(continent, str(archive))
+    report = RunReport(continent, archive)
     try:
         with output.progress(bar=progress) as show:
             archive_new_frames(job, report, show)
-    except ArchiveError as error:
-        report.error = str(error)
-        raise
-    finally:
-        if report_file is not None:
-            _write(report, report_file)
-        if report.error is None or report.archived:
+    except BaseException as error:
+        report.error = str(error) or type(error).__name__
+        if report.archived:
             output.result(report.summary(), report.to_json())
+        with output.errors_told():
+            _write(report_file, report.to_json())
+        raise
+    output.result(report.summary(), report.to_json())
+    _write(report_file, report.to_json())
 
 
-def _show(output: Output, job: Job, found: Preview) -> None:
+def _figures(job: Job, found: Preview) -> dict[str, object]:
     plan, grid = found.plan, found.grid
-    satellites = Counter(entry.satellite for entry in plan.new)
-    figures = {
+    return {
         "continent": job.continent,
         "planned": len(plan.new),
         "skipped": len(plan.archived),
@@ -89,30 +98,38 @@ def _show(output: Output, job: Job, found: Preview) -> None:
         "changed": [str(entry) for entry in plan.changed],
         "first_time": plan.new[0].time.isoformat() if plan.new else None,
         "last_time": plan.new[-1].time.isoformat() if plan.new else None,
-        "satellites": satellites,
+        "satellites": Counter(entry.satellite for entry in plan.new),
         "columns": grid.columns,
         "rows": grid.rows,
         "bbox": grid.bbox,
         "bytes_expected": found.bytes_expected,
     }
+
+
+def _lines(job: Job, found: Preview) -> str:
+    plan, grid = found.plan, found.grid
     west, south, east, north = grid.bbox
     lines = [f"{job.continent}: would archive {frames(len(plan.new))}, {len(plan.archived)} there already"]
     if plan.new:
+        satellites = Counter(entry.satellite for entry in plan.new)
         each = ", ".join(f"{name} {count}" for name, count in sorted(satellites.items()))
         first, last = plan.new[0], plan.new[-1]
         lines.append(f"  from {first.time:%Y-%m-%d %H:%M} to {last.time:%Y-%m-%d %H:%M} UTC; {each}")
-        lines.append(f"  stream frames {first.number} to {last.number}")
+        numbers = [entry.number for entry in plan.new]
+        lines.append(f"  stream frames {min(numbers)} to {max(numbers)}")
     for entries, what in ((plan.late, "late, not to be archived"), (plan.changed, "changed in the stream")):
         lines += [f"  {what}: {entry}" for entry in entries]
     lines.append(
         f"  grid {grid.columns} × {grid.rows}, {west:g} to {east:g} °E, {south:g} to {north:g} °N;"
         f" about {size(found.bytes_expected)}"
     )
-    output.result("\n".join(lines), json.dumps(figures))
+    return "\n".join(lines)
 
 
-def _write(report: RunReport, path: Path) -> None:
+def _write(path: Path | None, figures: str) -> None:
+    if path is None:
+        return
     try:
-        path.write_text(report.to_json() + "\n")
+        path.write_text(figures + "\n")
     except OSError as error:
         raise StorageError(f"cannot write the report {path}: {error.strerror}", "check --report") from None

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
-from etl.cli.options import archive_option, option
+from etl.cli.options import option
 from etl.cli.output import Output
 from etl.demo.scene import scene
 from etl.demo.service import StandIn
 from etl.demo.streams import publish
+from etl.extract.auth import TOKEN_VARIABLE
 from etl.pipeline import Job, convert
 from etl.report import RunReport
 
@@ -24,10 +25,12 @@ _DAYS = 120
 
 
 @click.command()
-@archive_option(default="demo-archive", show_default=True)
+@click.option(
+    "--archive", default="demo-archive", show_default=True, metavar="FOLDER", help="Folder of the archive."
+)
 @option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
 @click.pass_obj
-def demo(output: Output, archive: Path, progress: bool) -> None:
+def demo(output: Output, archive: str, progress: bool) -> None:
     """Archive a synthetic continent, without an account or a network.
 
     Encodes a scene of two satellites as 12-bit HEVC video, serves it on a free port of this machine with
@@ -38,7 +41,7 @@ def demo(output: Output, archive: Path, progress: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stream = publish(scene(columns, rows, _BBOX, _FIRST_DAY, _DAYS), Path(folder), _BBOX)
         with StandIn({_CONTINENT: stream}) as service:
-            os.environ.update(service.environment)
+            _use_only(service.environment)
             click.echo(f"Serving them at {service.api_url}")
             half = datetime(_FIRST_DAY.year, _FIRST_DAY.month, _FIRST_DAY.day, tzinfo=UTC) + timedelta(
                 _DAYS // 2
@@ -46,11 +49,11 @@ def demo(output: Output, archive: Path, progress: bool) -> None:
             whole = Job(_CONTINENT, archive, api_url=service.api_url)
             for job, what in ((replace(whole, end=half), "The first half"), (whole, "What has come since")):
                 click.echo(f"\n{what}:")
-                report = RunReport(_CONTINENT, str(archive))
+                report = RunReport(_CONTINENT, archive)
                 with output.progress(bar=progress) as show:
                     convert(job, report, show)
                 output.result(report.summary(), report.to_json())
-    group = archive.absolute() / _CONTINENT.lower() / "ndvi.zarr"
+    group = Path(archive).absolute() / _CONTINENT.lower() / "ndvi.zarr"
     click.echo(
         f"""
 Open the result in Python:
@@ -60,5 +63,12 @@ Open the result in Python:
   print(ds)
   print(ds.ndvi.sel(time="2021-05-01").where(lambda v: v >= 0.05).mean(("latitude", "longitude")).values)
 
-What the archive holds:  ndvi-archive info --archive {shlex.quote(str(archive))}"""
+What the archive holds:  ndvi-archive info --archive {shlex.quote(archive)}"""
     )
+
+
+def _use_only(variables: dict[str, str]) -> None:
+    """Log in to the stand-in, whatever account this user's variables name."""
+    for name in [name for name in os.environ if name.startswith("DESPAUTH_") or name == TOKEN_VARIABLE]:
+        del os.environ[name]
+    os.environ.update(variables)

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,23 +9,30 @@ import numpy as np
 
 from etl.cli.options import archive_option, option
 from etl.cli.output import Output
-from etl.errors import UsageError
-from etl.load.inventory import Inventory, read_inventory
-from etl.load.stores import LocalFolder
+from etl.errors import IncompatibleError, UsageError
+from etl.load.inventory import Inventory, folder_of, read_inventory
+from etl.load.stores import open_store
 from etl.report import frames, size
 
 
 @click.command(epilog="Example: ndvi-archive info --archive /data/ndvi")
-@archive_option(required=True)
+@archive_option
 @click.argument("continent", required=False)
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def info(output: Output, archive: Path, continent: str | None, as_json: bool) -> None:
+def info(output: Output, archive: str, continent: str | None, as_json: bool) -> None:
     """Tell what the archive holds, of CONTINENT or of all."""
-    store = LocalFolder(archive)
-    folders = [continent.lower().replace(" ", "-")] if continent else store.folders()
-    inventories = [found for folder in folders if (found := read_inventory(store, folder))]
-    if not inventories:
+    store = open_store(archive)
+    inventories: list[Inventory] = []
+    damaged: list[IncompatibleError] = []
+    for folder in [folder_of(continent)] if continent else store.folders():
+        try:
+            found = read_inventory(store, folder)
+        except IncompatibleError as error:
+            damaged.append(error)
+        else:
+            inventories += [found] if found else []
+    if not inventories and not damaged:
         what = (
             f"nothing of {continent} is archived in {archive}"
             if continent
@@ -36,8 +42,12 @@ def info(output: Output, archive: Path, continent: str | None, as_json: bool) ->
     figures = [_figures(inventory) for inventory in inventories]
     if as_json or output.as_json:
         click.echo(json.dumps(figures, indent=2))
-    else:
+    elif figures:
         click.echo("\n\n".join(map(_lines, figures)))
+    for other in damaged[1:]:
+        output.error(str(other))
+    if damaged:
+        raise damaged[0]
 
 
 def _figures(inventory: Inventory) -> dict[str, Any]:

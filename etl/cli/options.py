@@ -2,12 +2,9 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-
-from etl.extract.api import DEFAULT_API_URL
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,16 +39,4 @@ class IsoTime(click.ParamType[datetime]):
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def archive_option(**settings: Any) -> Callable[[Command], Command]:  # noqa: ANN401 - passed on to Click
-    """The option `--archive`."""
-    return option(
-        "--archive",
-        type=click.Path(path_type=Path, file_okay=True),
-        help="Folder of the archive.",
-        **settings,
-    )
-
-
-api_url_option = option(
-    "--api-url", default=DEFAULT_API_URL, show_default=True, help="Address of the service's API."
-)
+archive_option = option("--archive", required=True, metavar="FOLDER", help="Folder of the archive.")

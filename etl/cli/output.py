@@ -17,7 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
-from etl.pipeline import Progress
+from etl.errors import ArchiveError
+from etl.report import Progress
 
 log = logging.getLogger("etl")
 
@@ -76,6 +77,14 @@ class Output:
             log.error("%s", line)
         else:
             click.echo(f"Error: {line}", err=True)
+
+    @contextmanager
+    def errors_told(self) -> Iterator[None]:
+        """Log an error of the program instead of raising it: an earlier one is on its way to the user."""
+        try:
+            yield
+        except ArchiveError as error:
+            log.warning("%s", error)
 
     @contextmanager
     def progress(self, *, bar: bool) -> Iterator[Progress]:

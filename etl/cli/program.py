@@ -1,28 +1,39 @@
 """The program `ndvi-archive`: its global options, its commands, and how it ends."""
 
 import sys
+from importlib import import_module
 
 import click
 
 from etl import __version__
-from etl.cli.convert import convert
-from etl.cli.demo import demo
-from etl.cli.info import info
 from etl.cli.options import option
 from etl.cli.output import Output
 from etl.errors import ArchiveError
 
+_COMMANDS = ("convert", "info", "demo")
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Commands that are imported when they are asked for: one need not wait for what only another needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(import_module(f"etl.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - for the type checker
+        return command
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="ndvi-archive")
 @option("-v", "--verbose", count=True, help="Tell more; twice adds tracebacks of errors.")
 @option("-q", "--quiet", count=True, help="Tell only warnings; twice only errors.")
-@option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="Format of the log on standard error.",
-)
+@option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Format of the log.")
 @click.pass_obj
 def program(output: Output, verbose: int, quiet: int, log_format: str) -> None:
     """Archive DestinE Sentinel-3 NDVI video streams as Zarr with a STAC catalog.
@@ -32,15 +43,14 @@ def program(output: Output, verbose: int, quiet: int, log_format: str) -> None:
     output.configure(verbose - quiet, as_json=log_format == "json")
 
 
-for command in (convert, info, demo):
-    program.add_command(command)
-
-
 def main() -> None:
     """Run the program and end the process with the exit code of what happened."""
     output = Output()
     try:
         code = program(obj=output, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "ndvi-archive"
         output.error(f"{error.format_message().rstrip('.')}; see {where} --help")

@@ -105,7 +105,7 @@ class MetadataApi:
         return self._client.get(url, params=params, headers={"Authorization": f"Bearer {token}"})
 
     def _refusal(self, url: str, response: requests.Response, body: bytes) -> LoginError | ServiceError:
-        said = _explanation(body).replace(self._tokens.token(), "…")
+        said = _explanation(body.replace(self._tokens.token().encode(), "…".encode()))
         what = f"{url} answered {response.status_code} {response.reason}{said}"
         if response.status_code == requests.codes.unauthorized:
             return LoginError(what, "check the account or the token")

@@ -1,11 +1,15 @@
 """What the service delivers: frames of video codes with their own scale."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
+
+SATELLITES: Mapping[str, int] = {"S3A": 1, "S3B": 2, "S3C": 3, "S3D": 4}
+"""The satellites of Sentinel-3, flown and planned, and the flag each is stored as."""
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 

@@ -79,6 +79,10 @@ class HttpClient:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
+    def close(self) -> None:
+        """Drop all connections."""
+        self._session.close()
+
     def get(
         self, url: str, *, headers: dict[str, str] | None = None, params: dict[str, str] | None = None
     ) -> requests.Response:

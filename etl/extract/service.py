@@ -4,7 +4,7 @@ Another dialect of the service's metadata is another class with these two method
 lists the frames of their area and pastes the tiles' pictures into each frame's codes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import datetime
 
 from etl.extract.api import Listing, MetadataApi
@@ -37,11 +37,15 @@ class ContinentService:
         """Bytes of metadata and video downloaded so far."""
         return self._client.bytes_received
 
+    def close(self) -> None:
+        """Drop all connections."""
+        self._client.close()
+
     def listing(self, continent: str, start: datetime | None, end: datetime | None) -> Listing:
         """What there is of a continent; see `MetadataApi.listing`."""
         return self._api.listing(continent, start, end)
 
-    def frames(self, listing: Listing, entries: Sequence[FrameEntry]) -> Iterator[Frame]:
+    def frames(self, listing: Listing, entries: Sequence[FrameEntry]) -> Generator[Frame, None, None]:
         """Exactly the given frames of a listing, in the given order.
 
         Raises:

@@ -75,8 +75,8 @@ def _is_filled_up(packet: bytes) -> bool:
     if not packet[3] & 0x20:
         return False
     length, flags = packet[4], packet[5]
-    if length == 0 or flags & 0x03:
-        # A lone length is a byte of stuffing; what private data and extensions take is not looked up.
+    if length == 0 or flags == 0 or flags & 0x03:
+        # A field that says nothing is stuffing; what private data and extensions take is not looked up.
         return True
     clocks = 6 * (flags >> 4 & 1) + 6 * (flags >> 3 & 1)
     return length > 1 + clocks + (flags >> 2 & 1)

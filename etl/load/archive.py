@@ -18,8 +18,9 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from etl.errors import IncompatibleError
+from etl.extract.frame import SATELLITES, FrameEntry
 from etl.load.inventory import GROUP, ROOT, Inventory, read_inventory
-from etl.load.schema import COLUMN_CHUNK, COLUMNS, SATELLITES, Schema, empty_group
+from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, Schema, empty_group
 from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
 from etl.transform.packing import PackedFrame
@@ -67,6 +68,7 @@ class Appender:
         self._is_new = inventory is None
         self._newest = max((time for time, _ in self._keys), default=None)
         self._rows: list[dict[str, Any]] = []
+        self._entries: list[FrameEntry] = []
         self._frame_objects, self._frames = _encoder("ndvi", self._documents()["ndvi"], _ANY_LENGTH)
         self.bytes_written = 0
 
@@ -100,17 +102,21 @@ class Appender:
                 "checksum": frame.checksum,
             }
         )
+        self._entries.append(entry)
         self._keys.add((entry.time, entry.satellite))
         self._newest = entry.time
 
-    def commit(self) -> None:
+    def commit(self) -> list[FrameEntry]:
         """Make the appended frames visible, all at once; without any, do nothing.
+
+        Returns:
+            The frames that have become visible.
 
         Raises:
             StorageError: The storage refuses a write; what was committed before stays as it was.
         """
         if not self._rows:
-            return
+            return []
         now = int(datetime.now(UTC).timestamp())
         committed = len(self._columns["time"])
         length = committed + len(self._rows)
@@ -121,7 +127,7 @@ class Appender:
             for name, column in COLUMNS.items()
         }
         documents = {
-            name: _with_length(document, length) if name in ("ndvi", *COLUMNS) else document
+            name: _with_length(document, length) if name in ALONG_TIME else document
             for name, document in self._documents().items()
         }
         consolidated = {**self._root["consolidated_metadata"], "metadata": documents}
@@ -132,12 +138,14 @@ class Appender:
         for name, values in columns.items():
             for key, buffer in _tail_chunks(name, documents[name], values, committed).items():
                 self._put(key, buffer.to_bytes())
-        for name in documents if self._is_new else ("ndvi", *COLUMNS):
+        for name in documents if self._is_new else ALONG_TIME:
             self._put(f"{name}/{ROOT}", _to_json(documents[name]))
         self._put(ROOT, _to_json(root))
 
-        self._root, self._columns, self._rows = root, columns, []
+        visible = self._entries
+        self._root, self._columns, self._rows, self._entries = root, columns, [], []
         self._static, self._is_new = {}, False
+        return visible
 
     def _documents(self) -> dict[str, Any]:
         documents: dict[str, Any] = self._root["consolidated_metadata"]["metadata"]
@@ -148,7 +156,7 @@ class Appender:
 
         Readers that ignore consolidated metadata would pair its times with the frames to come.
         """
-        for name in ("ndvi", *COLUMNS):
+        for name in ALONG_TIME:
             key, document = f"{name}/{ROOT}", _to_json(self._documents()[name])
             if self._store.get(f"{self._prefix}/{key}") != document:
                 self._put(key, document)

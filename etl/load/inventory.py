@@ -1,6 +1,7 @@
 """What an archive holds: the committed state of one continent, read from its root metadata."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +12,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from etl.errors import IncompatibleError
+from etl.errors import IncompatibleError, UsageError
+from etl.extract.frame import SATELLITES
 from etl.load.lease import LEASE
-from etl.load.schema import COLUMNS, FORMAT, SATELLITES
+from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, FORMAT
 from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
@@ -89,6 +91,17 @@ class Inventory:
             ) from error
 
 
+def folder_of(continent: str) -> str:
+    """The folder of a continent in an archive, such as `south-america`.
+
+    Raises:
+        UsageError: That is no name of a continent.
+    """
+    if not re.fullmatch(r"[A-Za-z]+([ _-][A-Za-z]+)*", continent):
+        raise UsageError(f"{continent!r} is no name of a continent", "give a name such as Europe")
+    return re.sub("[ _]", "-", continent.lower())
+
+
 def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:
     """Read the committed state of a continent.
 
@@ -125,7 +138,7 @@ def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:
         columns = {name: _read_column(group, name, frames) for name in COLUMNS}
         inventory = Inventory(store, folder, attributes["continent"], grid, bits, root, columns)
         _check(inventory, documents)
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RuntimeError, OSError) as error:
+    except (ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, OSError) as error:
         raise IncompatibleError(
             f"{where} is damaged: {type(error).__name__}: {error}", "restore it from a copy"
         ) from error
@@ -164,21 +177,38 @@ def _read_column(group: zarr.Group, name: str, frames: int) -> NDArray[Any]:
 
 
 def _check(inventory: Inventory, documents: Mapping[str, Any]) -> None:
-    """Raise ValueError where the group does not hold what was committed."""
+    """Raise ValueError where the group is not what this program writes and may append to."""
     ndvi = documents["ndvi"]
-    if (ndvi["data_type"], ndvi["fill_value"], ndvi["attributes"]["scale_factor"]) != (
-        "int16",
-        FILL_VALUE,
-        SCALE_FACTOR,
-    ):
-        raise ValueError("ndvi is not int16 × 0.0001 with fill value −32768")
-    lengths = {name: documents[name]["shape"][0] for name in ("ndvi", *COLUMNS)}
+    as_written = {
+        "data_type": "int16",
+        "fill_value": FILL_VALUE,
+        "dimension_names": ["time", "latitude", "longitude"],
+    }
+    _compare("ndvi", ndvi, as_written)
+    _compare("ndvi", ndvi["attributes"], {"scale_factor": SCALE_FACTOR, "_FillValue": FILL_VALUE})
+    if "add_offset" in ndvi["attributes"] or _chunks(ndvi)[0] != 1:
+        raise ValueError("ndvi has an offset, or more than one frame an object")
+    for name, column in COLUMNS.items():
+        document = documents[name]
+        _compare(name, document, {"dimension_names": ["time"], "data_type": column.dtype})
+        _compare(name, document["attributes"], column.attributes)
+        if _chunks(document) != [COLUMN_CHUNK]:
+            raise ValueError(f"{name} has chunks of {_chunks(document)} values")
+    lengths = {name: documents[name]["shape"][0] for name in ALONG_TIME}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"the arrays along time differ in length: {lengths}")
-    for name, column in COLUMNS.items():
-        if inventory.columns[name].dtype != np.dtype(column.dtype):
-            raise ValueError(f"{name} is {inventory.columns[name].dtype}, not {column.dtype}")
     if np.any(np.diff(inventory.columns["time"]) < 0):
         raise ValueError("time decreases")
     if len(inventory.index) != len(inventory):
         raise ValueError("a time and satellite occur twice")
+
+
+def _chunks(document: Mapping[str, Any]) -> list[int]:
+    chunks: list[int] = document["chunk_grid"]["configuration"]["chunk_shape"]
+    return chunks
+
+
+def _compare(name: str, found: Mapping[str, Any], expected: Mapping[str, object]) -> None:
+    for key, value in expected.items():
+        if found[key] != value:
+            raise ValueError(f"{name} has {key} {found[key]!r}, not {value!r}")

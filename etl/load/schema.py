@@ -13,6 +13,7 @@ from zarr.core.buffer import Buffer
 from zarr.core.common import JSON
 from zarr.storage import MemoryStore
 
+from etl.extract.frame import SATELLITES
 from etl.transform.grid import Grid
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
 
@@ -27,9 +28,6 @@ CHUNK = 512
 
 COLUMN_CHUNK = 4096
 """Chunk length of every array along time, so that appending never changes the chunks."""
-
-SATELLITES: Mapping[str, int] = {"S3A": 1, "S3B": 2, "S3C": 3, "S3D": 4}
-"""The satellites of Sentinel-3, flown and planned, and the flag each is stored as."""
 
 NO_TIME = np.iinfo(np.int64).min
 """Fill value of times: it cannot be decoded to a date, so a missing object is noticed."""
@@ -114,7 +112,10 @@ COLUMNS: Mapping[str, Column] = {
     "checksum": Column("uint32", 0, {"long_name": "CRC-32C of the stored int16 values of ndvi"}),
     "archived_at": Column("int64", NO_TIME, {"long_name": "time of archiving (UTC)", **_EPOCH}),
 }
-"""The arrays along time, in the order in which they are written."""
+"""The arrays along time with one value a frame, in the order in which they are written."""
+
+ALONG_TIME = ("ndvi", *COLUMNS)
+"""All arrays along time."""
 
 
 @dataclass(frozen=True)

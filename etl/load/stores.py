@@ -12,7 +12,7 @@ from pathlib import Path
 from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
-from etl.errors import IncompatibleError, StorageError
+from etl.errors import IncompatibleError, StorageError, UsageError
 
 PARTIAL = ".partial"
 """Folder, in the root and in every continent's folder, of files that are being written."""
@@ -65,8 +65,15 @@ class LocalFolder:
             raise self._refused("write", key, error) from error
 
     def exists(self, key: str) -> bool:
-        """Whether there is an object or a folder of that name."""
-        return (self.root / key).exists()
+        """Whether there is an object or a folder of that name.
+
+        Raises:
+            StorageError: The storage refuses to tell.
+        """
+        try:
+            return (self.root / key).exists()
+        except OSError as error:
+            raise self._refused("read", key, error) from error
 
     def folders(self) -> list[str]:
         """Names of the folders directly below the root, sorted, hidden ones left out.
@@ -87,13 +94,28 @@ class LocalFolder:
         return not any(path.name[0] != "." for path in self._entries())
 
     def size(self, prefix: str) -> int:
-        """Bytes of all objects below the prefix."""
-        return sum(path.stat().st_size for path in (self.root / prefix).rglob("*") if path.is_file())
+        """Bytes of all objects below the prefix.
+
+        Raises:
+            StorageError: The storage refuses to tell.
+        """
+        try:
+            files = (path for path in (self.root / prefix).rglob("*") if path.is_file())
+            return sum(path.stat().st_size for path in files)
+        except OSError as error:
+            raise self._refused("read", prefix, error) from error
 
     def clear_partial(self, folder: str) -> None:
-        """Remove what an interrupted `put` left behind; call it only while holding the folder's lease."""
-        for path in (self.root / folder / PARTIAL).glob("*"):
-            path.unlink(missing_ok=True)
+        """Remove what an interrupted `put` left behind; call it only while holding the folder's lease.
+
+        Raises:
+            StorageError: The storage refuses to remove it.
+        """
+        try:
+            for path in (self.root / folder / PARTIAL).glob("*"):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._refused("clear", f"{folder}/{PARTIAL}", error) from error
 
     def zarr(self, prefix: str) -> Store:
         """The objects below the prefix as a read-only Zarr store."""
@@ -118,6 +140,17 @@ class LocalFolder:
             f"cannot {verb} {self.root / key}: {error.strerror or error}",
             "check the path, its permissions and the free space, then run the command again",
         )
+
+
+def open_store(address: str) -> LocalFolder:
+    """The storage at an address.
+
+    Raises:
+        UsageError: It is no address of a folder.
+    """
+    if "://" in address:
+        raise UsageError(f"{address} is no folder", "name a folder: archives are kept on local storage only")
+    return LocalFolder(Path(address))
 
 
 def make_folders(folder: Path) -> None:
