@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -26,7 +26,10 @@ LARGEST_FRAME = 1 << 29
 """Most pixels of a frame that are believed; real ones have fewer than 80 million."""
 
 _QUERY_DATE = "%Y%m%dT%H%M"
+_LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(minutes=2)
 _LONGEST_ANSWER = 1 << 28
+_TOKEN = re.compile(rb"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
+"""What looks like a JSON Web Token: three parts in base64."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class MetadataApi:
             UsageError: The address is not an http or https address.
         """
         if not _is_web_address(api_url):
-            raise UsageError(f"{api_url!r} is not an http or https address", "check --api-url")
+            raise UsageError(
+                f"{_without_secrets(api_url)!r} is not an http or https address", "check --api-url"
+            )
         self._client = client
         self._url = api_url.rstrip("/")
         self._tokens = tokens
@@ -83,7 +88,7 @@ class MetadataApi:
             ServiceError: The service fails, does not know the continent, or answers something absurd.
         """
         url = f"{self._url}/streaming/s3/data/metadata/{quote(continent, safe='')}"
-        dates = {"start_date": start, "end_date": end}
+        dates = {"start_date": start, "end_date": None if end is None else _next_minute(end)}
         params = {name: f"{date:{_QUERY_DATE}}" for name, date in dates.items() if date is not None}
         response = self._get(url, params, self._tokens.token())
         if response.status_code == requests.codes.unauthorized:
@@ -105,7 +110,8 @@ class MetadataApi:
         return self._client.get(url, params=params, headers={"Authorization": f"Bearer {token}"})
 
     def _refusal(self, url: str, response: requests.Response, body: bytes) -> LoginError | ServiceError:
-        said = _explanation(body.replace(self._tokens.token().encode(), "…".encode()))
+        body = _TOKEN.sub(b"(token)", body.replace(self._tokens.token().encode(), b"(token)"))
+        said = _explanation(body)
         what = f"{url} answered {response.status_code} {response.reason}{said}"
         if response.status_code == requests.codes.unauthorized:
             return LoginError(what, "check the account or the token")
@@ -134,7 +140,7 @@ def parse_listing(continent: str, answer: object) -> Listing:
     _check_unique(entries)
     stream_url = _field(answer, "stream_path")
     if not isinstance(stream_url, str) or not _is_web_address(stream_url):
-        raise _absurd("stream_path", stream_url, "an http or https address")
+        raise _absurd("stream_path", _without_secrets(stream_url), "an http or https address")
     return Listing(continent, columns, rows, _bbox(answer), stream_url, entries)
 
 
@@ -223,6 +229,20 @@ def _check_unique(entries: Sequence[FrameEntry]) -> None:
                 "report it to the service, or leave that day out with --start / --end",
             )
         by_number[entry.number] = by_key[key] = entry
+
+
+def _next_minute(date: datetime) -> datetime:
+    """The same time, rounded up to a whole minute: the service knows no seconds."""
+    whole = date.replace(second=0, microsecond=0)
+    return whole if whole == date or date > _LATEST else whole + timedelta(minutes=1)
+
+
+def _without_secrets(url: object) -> object:
+    """What may be shown of something that should be an address."""
+    try:
+        return without_query(url) if isinstance(url, str) else url
+    except ValueError:
+        return "…"
 
 
 def _is_web_address(url: str) -> bool:

@@ -85,7 +85,7 @@ def _log_in() -> str:
     log.info("logging in with destinepyauth")
     try:
         result = subprocess.run(
-            [sys.executable, "-m", "etl.extract.desplogin"],
+            [sys.executable, "-P", "-m", "etl.extract.desplogin"],
             stdin=None if terminal else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=None if terminal else subprocess.PIPE,
@@ -101,7 +101,10 @@ def _log_in() -> str:
             "check DESPAUTH_IAM_URL and the network",
         ) from None
     except ValueError:
-        raise LoginError("the login ended without an answer", "try destinepyauth by itself") from None
+        last_words = (result.stderr or b"").decode(errors="replace").strip().rpartition("\n")[2]
+        raise LoginError(
+            f"the login ended without an answer: {last_words}", "try destinepyauth by itself"
+        ) from None
     if "access_token" in answer:
         return str(answer["access_token"])
     why = " ".join(str(answer.get("error")).split())

@@ -10,7 +10,8 @@ import m3u8
 
 from etl.errors import ServiceError
 from etl.extract.boxes import BoxReader
-from etl.extract.http import HttpClient, RemoteFile, without_query
+from etl.extract.http import HttpClient, without_query
+from etl.extract.remote import RemoteFile
 from etl.extract.transport import PACKET
 
 _LONGEST_PLAYLIST = 1 << 24

@@ -4,6 +4,7 @@ FFmpeg opens nothing by itself: all bytes are handed to it, and the demuxer is c
 neither a stream nor a playlist can reach a local file or another protocol.
 """
 
+import io
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,7 +18,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from etl.extract.hls import Segment, SegmentReader, read_playlist
-from etl.extract.http import ByteReader, HttpClient, RemoteFile
+from etl.extract.http import HttpClient
+from etl.extract.remote import ByteReader, RemoteFile
 from etl.extract.transport import PACKET, TransportReader
 
 _BUFFER = 1 << 18
@@ -27,18 +29,72 @@ class UnreadableError(Exception):
     """The bytes are not a video in a container that is known here."""
 
 
+class CarefulReader:
+    """Hands bytes to FFmpeg and keeps what went wrong: an exception would not get through it unharmed."""
+
+    def __init__(self, reader: ByteReader) -> None:
+        self._reader = reader
+        self._failure: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, none at the end.
+
+        Raises:
+            OSError: Something went wrong; `check` tells what.
+        """
+        with self._kept():
+            return self._reader.read(size)
+
+    def seekable(self) -> bool:
+        """Whether it is possible to jump."""
+        return self._reader.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position, as `io.RawIOBase.seek` does.
+
+        Raises:
+            OSError: Something went wrong; `check` tells what.
+        """
+        with self._kept():
+            return self._reader.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The present position in bytes."""
+        return self._reader.tell()
+
+    def close(self) -> None:
+        """Release what is held."""
+        self._reader.close()
+
+    def check(self) -> None:
+        """Raise what went wrong, if anything did."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - raised again by check
+            self._failure = self._failure or error
+            raise OSError("the stream cannot be read") from None
+
+
 @dataclass(frozen=True)
 class Opened:
     """A stream that is open for reading.
 
     Attributes:
         container: the stream, positioned.
+        reader: where its bytes come from.
         start: presentation time of the stream's first frame in seconds.
         transport: where the bytes of a transport stream come from; None for a container that tells how long
             every frame is.
     """
 
     container: InputContainer
+    reader: CarefulReader
     start: Fraction
     transport: TransportReader | None
 
@@ -106,8 +162,9 @@ class _FileMedia:
                 stream = opened.container.streams.video[0]
                 offset = round((opened.start + Fraction(seconds)) / _time_base(stream))
                 # Where that fails the stream is read from somewhere else, which is allowed.
-                with suppress(av.FFmpegError):
+                with suppress(av.FFmpegError, OSError):
                     opened.container.seek(offset, stream=stream)
+                opened.reader.check()
             yield opened
 
 
@@ -136,10 +193,13 @@ class _SegmentMedia:
 @contextmanager
 def _opened(source: ByteReader, container_format: str) -> Iterator[Opened]:
     transport = TransportReader(source) if container_format == "mpegts" else None
+    reader = CarefulReader(transport or source)
     try:
         try:
-            container = _demuxer(transport or source, container_format)
-        except av.FFmpegError as error:
+            container = _demuxer(reader, container_format)
+            reader.check()
+        except (av.FFmpegError, OSError) as error:
+            reader.check()
             raise UnreadableError(f"it cannot be read as video ({error.strerror})") from error
         with container:
             if not container.streams.video:
@@ -149,7 +209,7 @@ def _opened(source: ByteReader, container_format: str) -> Iterator[Opened]:
                 raise UnreadableError("its codec is not known")
             if stream.start_time is None:
                 raise UnreadableError("it does not tell the times of its frames")
-            yield Opened(container, stream.start_time * _time_base(stream), transport)
+            yield Opened(container, reader, stream.start_time * _time_base(stream), transport)
     finally:
         source.close()
 

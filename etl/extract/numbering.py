@@ -7,9 +7,9 @@ count, so the true number, 51, follows from its neighbours.
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, count
 
 from etl.extract.frame import Codes
 
@@ -20,6 +20,10 @@ _TOLERANCE = Fraction(1, 50)
 
 
 class BrokenError(Exception):
+    """The stream does not go on as it should."""
+
+
+class DamagedError(BrokenError):
     """The stream cannot be decoded any further."""
 
 
@@ -32,12 +36,14 @@ class Picture:
         codes: [row, column] uint8 or uint16, 0 … 2**bits − 1, as decoded; a view of the decoder's memory.
         bits: bit depth of the codes.
         is_key: the picture is a key frame.
+        order: position among the pictures in the order in which they are decoded.
     """
 
     number: int
     codes: Codes
     bits: int
     is_key: bool
+    order: int
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Clock:
 
     start: Fraction
     time_base: Fraction
+    _orders: dict[tuple[int, bool], int] = field(default_factory=dict, repr=False)
+    _positions: Iterator[int] = field(default_factory=count, repr=False)
 
     def number(self, pts: int | None) -> int:
         """The number of the frame that is shown at a time.
@@ -64,6 +72,14 @@ class Clock:
         if abs(position - round(position)) > _TOLERANCE:
             raise BrokenError(f"its frames are not {FRAME_RATE} a second")
         return round(position) + 1
+
+    def sent(self, number: int, *, is_key: bool) -> None:
+        """Note that a frame goes to the decoder; key frames and others are noted apart."""
+        self._orders[number, is_key] = next(self._positions)
+
+    def order(self, number: int, *, is_key: bool) -> int:
+        """Position among the frames in the order in which they went to the decoder; −1 if it did not."""
+        return self._orders.get((number, is_key), -1)
 
 
 def with_true_numbers(pictures: Iterator[Picture], *, from_start: bool) -> Generator[Picture, None, None]:
@@ -99,6 +115,7 @@ def _identified(previous: Picture | None, key: Picture, following: Picture | Non
         ends = following is None and previous is not None
         return key if ends or (following is not None and following.number == key.number + 1) else None
     stands_alone = following is None or following.number == previous.number + 2
-    if stands_alone and not previous.is_key:
+    is_shown_before_but_decoded_after = previous.order > key.order
+    if stands_alone and is_shown_before_but_decoded_after:
         return replace(key, number=previous.number + 1)
     return key

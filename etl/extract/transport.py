@@ -7,7 +7,7 @@ fit exactly: a stream that ends with a packet full of payload was cut, by 183 to
 
 import io
 
-from etl.extract.http import ByteReader
+from etl.extract.remote import ByteReader
 
 PACKET = 188
 

@@ -22,7 +22,7 @@ from etl.errors import ServiceError, StreamError
 from etl.extract.frame import Codes
 from etl.extract.http import HttpClient, without_query
 from etl.extract.media import Media, Opened, UnreadableError, recognise
-from etl.extract.numbering import FRAME_RATE, BrokenError, Clock, Picture, with_true_numbers
+from etl.extract.numbering import FRAME_RATE, BrokenError, Clock, DamagedError, Picture, with_true_numbers
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Video:
         for run in runs(numbers):
             done = 0
             # On one thread the damaged frame is known, so that every frame before it can be had.
-            for threads in (self._threads, 1):
+            for threads in dict.fromkeys((self._threads, 1)):
                 try:
                     for picture in self._exactly(run[done:], threads):
                         yield picture
@@ -79,7 +79,7 @@ class Video:
                 except (BrokenError, UnreadableError, ServiceError) as error:
                     why = error.what if isinstance(error, ServiceError) else str(error)
                     log.info("%s: frame %d: %s", self._name, run[done], why)
-                    if threads == 1 or not isinstance(error, BrokenError):
+                    if threads == 1 or not isinstance(error, DamagedError):
                         raise StreamError(
                             f"frame {run[done]} of {self._name} cannot be had: {why}",
                             "run the command again; if it stays so, report it to the service",
@@ -110,19 +110,26 @@ class Video:
     def _from(self, first: int, threads: int) -> Generator[Picture, None, None]:
         """All pictures from frame `first` on; from a later one where the stream does not have it."""
         target = (first - 1) / FRAME_RATE
-        for seconds in [target - back for back in _FURTHER_BACK if back < target]:
+        for seconds in [*(target - back for back in _FURTHER_BACK if back < target), 0.0]:
             pictures = self._decode(seconds, first, threads)
+            begins_before = not seconds
+            head: Picture | None = None
             try:
-                head = next((picture for picture in pictures if picture.number >= first), None)
+                for picture in pictures:
+                    if picture.number >= first:
+                        head = picture
+                        break
+                    begins_before = True
             except BrokenError:
-                head = None
-            if head is not None and head.number == first:
+                if begins_before:
+                    raise
+            if head is not None and (begins_before or head.number == first):
                 yield head
                 yield from pictures
+            if begins_before or (head is not None and head.number == first):
                 return
             pictures.close()
             log.debug("%s: frame %d is not reached from %.2f s", self._name, first, seconds)
-        yield from self._decode(0, first, threads)
 
     def _decode(self, seconds: float, first: int, threads: int) -> Generator[Picture, None, None]:
         """All pictures from a key frame near a time on; none where that is seen to lie behind `first`."""
@@ -162,12 +169,14 @@ class Video:
                 at_key_frame = packet.is_keyframe
                 if not at_key_frame:
                     continue
+            if number is not None:
+                clock.sent(number, is_key=packet.is_keyframe)
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
                 if threads == 1 and number is not None:
                     yield from self._held(codec, clock, last, number)
-                raise BrokenError(f"it is damaged ({error.strerror})") from error
+                raise DamagedError(f"it is damaged ({error.strerror})") from error
             for frame in frames:
                 picture = self._picture(frame, clock)
                 last = picture.number
@@ -206,23 +215,26 @@ class Video:
         memory = memoryview(plane)
         samples: Codes = np.frombuffer(memory, np.uint8) if bits == 8 else np.frombuffer(memory, np.uint16)
         rows = samples.reshape(-1, plane.line_size // samples.itemsize)
-        return Picture(number, rows[: frame.height, : frame.width], bits, frame.key_frame)
+        codes = rows[: frame.height, : frame.width]
+        return Picture(number, codes, bits, frame.key_frame, clock.order(number, is_key=frame.key_frame))
 
 
 def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
     """The packets of a stream, and at the end an empty one.
 
     Raises:
-        BrokenError: A packet is not whole.
+        DamagedError: A packet is not whole.
         ServiceError: The stream cannot be downloaded.
     """
     try:
         for packet in opened.container.demux(opened.container.streams.video[0]):
+            opened.reader.check()
             if packet.is_corrupt:
-                raise BrokenError("it is damaged (incomplete packet)")
+                raise DamagedError("it is damaged (incomplete packet)")
             yield packet
-    except av.FFmpegError as error:
-        raise BrokenError(f"it is damaged ({error.strerror})") from error
+    except (av.FFmpegError, OSError) as error:
+        opened.reader.check()
+        raise DamagedError(f"it is damaged ({error.strerror})") from error
 
 
 def _whole_packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
@@ -235,7 +247,7 @@ def _whole_packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
         for packet in _packets(opened):
             if not packet.size and opened.transport.is_cut_within_frame:
                 held = None
-                raise BrokenError("it is cut")
+                raise DamagedError("it is cut")
             if held is not None:
                 yield held
             held = packet
