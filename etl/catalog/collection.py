@@ -18,7 +18,6 @@ from etl.errors import UsageError
 from etl.load.inventory import GROUP, Inventory
 from etl.transform.grid import Grid
 
-COLLECTION = "collection.json"
 CATALOG = "catalog.json"
 THUMBNAIL = "thumbnail.png"
 OVERVIEW = "overview.png"

@@ -7,7 +7,6 @@ import pystac
 
 from etl.catalog.collection import (
     CATALOG,
-    COLLECTION,
     OVERVIEW,
     THUMBNAIL,
     build_collection,
@@ -17,7 +16,7 @@ from etl.catalog.quicklook import OVERVIEW_PIXELS, THUMBNAIL_PIXELS, quicklook
 from etl.catalog.root import build_catalog, find_children
 from etl.catalog.templates import load_template
 from etl.errors import UsageError
-from etl.load.inventory import Inventory, read_inventory
+from etl.load.inventory import COLLECTION, Inventory, read_inventory
 from etl.load.lease import lease
 from etl.load.stores import LocalFolder
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pystac
 
-from etl.catalog.collection import CATALOG, COLLECTION
+from etl.catalog.collection import CATALOG
 from etl.catalog.templates import Template
 from etl.errors import ArchiveError, UsageError
-from etl.load.inventory import read_inventory
+from etl.load.inventory import COLLECTION, read_inventory
 from etl.load.stores import LocalFolder
 
 log = logging.getLogger(__name__)

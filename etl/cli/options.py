@@ -1,7 +1,7 @@
 """Options and types that several commands share."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import click
@@ -32,11 +32,11 @@ class IsoTime(click.ParamType[datetime]):
             return value
         try:
             moment = datetime.fromisoformat(value)
-        except ValueError:
+            if self._end_of_day and len(value) <= len("2021-01-31"):
+                moment += timedelta(days=1, seconds=-1)
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no date such as 2021-01-31 or 2021-01-31T10:00", param, ctx)
-        if self._end_of_day and moment.time() == time() and "T" not in value and " " not in value:
-            moment += timedelta(days=1, seconds=-1)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 archive_option = option("--archive", required=True, metavar="FOLDER", help="Folder of the archive.")

@@ -60,6 +60,7 @@ class Output:
         else:
             handler = logging.StreamHandler(sys.stderr)
             handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.addFilter(_make_printable)
         log.handlers = [handler]
         log.setLevel(logging.ERROR if verbosity < -1 else _LEVELS.get(verbosity, logging.DEBUG))
         log.propagate = False
@@ -72,7 +73,7 @@ class Output:
         """Print why the program ends, on one line; with `-vv` the traceback of the present exception too."""
         if self._verbosity >= 2:
             traceback.print_exc()
-        line = " ".join(text.split())
+        line = printable(" ".join(text.split()))
         if self.as_json:
             log.error("%s", line)
         else:
@@ -100,6 +101,16 @@ class Output:
         with ProgressBar("frames", *columns, console=self._console) as shown:
             task = shown.add_task("frames", total=None)
             yield lambda done, planned: shown.update(task, completed=done, total=planned)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: what servers say must not control a terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _make_printable(record: logging.LogRecord) -> bool:
+    record.msg, record.args = printable(record.getMessage()), ()
+    return True
 
 
 class _FramesPerSecond(ProgressColumn):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from threading import Event
 from typing import Any
 
 
@@ -70,6 +71,8 @@ class Faults:
     """Answers that include the byte at this offset stop right before it: the connection stays open."""
     stall_times: int = 1
     """Answers stalled that way."""
+    stalled: Event = field(default_factory=Event)
+    """Set once an answer has stalled."""
     unannounced_close: bool = False
     """The connection is closed after every answer although keep-alive was agreed."""
 

@@ -174,6 +174,7 @@ class StreamFiles:
         if not await self._send_bytes(file, range(span.start, stop), connection, send):
             return
         if ending == "stall":
+            self._faults.stalled.set()
             await connection.closed_within(None)
         elif ending == "cut":
             await connection.close()

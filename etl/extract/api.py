@@ -26,8 +26,12 @@ LARGEST_FRAME = 1 << 29
 """Most pixels of a frame that are believed; real ones have fewer than 80 million."""
 
 _QUERY_DATE = "%Y%m%dT%H%M"
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+_FURTHEST_AHEAD = timedelta(days=5 * 365)
+"""A frame dated wrongly far ahead would make all that come after it late."""
+
 _LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(minutes=2)
-_LONGEST_ANSWER = 1 << 28
+_LONGEST_ANSWER = 1 << 24
 _TOKEN = re.compile(rb"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
 """What looks like a JSON Web Token: three parts in base64."""
 
@@ -191,6 +195,8 @@ def _entry(image: object, where: str) -> FrameEntry:
         time = datetime.strptime(date, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
     except (TypeError, ValueError):
         raise _absurd(f"{where}img_start_date", date, "a date such as 2021-01-31T10:02:59") from None
+    if not _EARLIEST <= time <= datetime.now(UTC) + _FURTHEST_AHEAD:
+        raise _absurd(f"{where}img_start_date", date, "a time at which a frame can have been taken")
     minimum, maximum = (_scale_value(image, name, where) for name in ("img_min_value", "img_max_value"))
     if isfinite(minimum) and isfinite(maximum) and minimum > maximum:
         raise _absurd(f"{where}img_min_value", minimum, f"at most img_max_value ({maximum:g})")

@@ -39,7 +39,7 @@ class Segment:
     Attributes:
         start: seconds from the start of the stream, as the playlist's durations add up.
         media: the segment itself.
-        header: what must be read before it (fMP4), or None (MPEG-TS).
+        header: what must be read before it (fMP4), or None (MPEG-TS); the same for all segments.
     """
 
     start: float
@@ -77,12 +77,9 @@ class SegmentReader:
 
     def __init__(self, client: HttpClient, segments: list[Segment]) -> None:
         self._client = client
-        parts = [segment.media for segment in segments]
-        for index in reversed(range(len(segments))):
-            header = segments[index].header
-            if header is not None and (index == 0 or header != segments[index - 1].header):
-                parts.insert(index, header)
-        self._is_transport = segments[0].header is None
+        header = segments[0].header
+        parts = [*([header] if header else []), *(segment.media for segment in segments)]
+        self._is_transport = header is None
         self._parts = iter(parts)
         self._file: RemoteFile | None = None
         self._boxes = BoxReader()
@@ -172,6 +169,8 @@ def _segments(playlist: m3u8.M3U8, url: str) -> list[Segment]:
         section = item.init_section
         header = section and _part(section.absolute_uri, section.byterange, url, {})
         segments.append(Segment(start, media, header or None))
+        if segments[-1].header != segments[0].header:
+            raise _unsupported(without_query(url), "changes its settings on the way")
         start += item.duration or 0.0
     return segments
 

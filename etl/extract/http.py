@@ -6,6 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from etl import __version__
@@ -83,7 +84,7 @@ class HttpClient:
         """
         try:
             return self._session.get(url, headers=headers, params=params, timeout=TIMEOUT, stream=True)
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError, ValueError) as error:
             raise ServiceError(
                 f"{without_query(url)} cannot be reached: {reason_of(error)}",
                 "check the address and the network, then run the command again",

@@ -50,13 +50,16 @@ class CarefulReader:
         return self._reader.seekable()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position, as `io.RawIOBase.seek` does.
+        """Move to a position, as `io.RawIOBase.seek` does; −1 where that position is not known.
 
         Raises:
             OSError: Something went wrong; `check` tells what.
         """
         with self._kept():
-            return self._reader.seek(offset, whence)
+            try:
+                return self._reader.seek(offset, whence)
+            except io.UnsupportedOperation:
+                return -1
 
     def tell(self) -> int:
         """The present position in bytes."""

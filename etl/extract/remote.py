@@ -97,7 +97,7 @@ class RemoteFile:
             if self._end is None:
                 self._request()
             if self._end is None:
-                raise OSError(f"{self.name} does not tell its length")
+                raise io.UnsupportedOperation(f"{self.name} does not tell its length")
             target = self._end + offset
         else:
             target = offset + (self._offset if whence == io.SEEK_SET else self._position)

@@ -32,6 +32,9 @@ _FURTHER_BACK = (0, 2, 8, 32, 128, 512)
 _LONGEST_GAP = 500
 """Unwanted frames that are rather decoded and dropped than sought over."""
 
+_OTHER_RATE = 5
+"""Frames a second by which a stream's average may differ: a hole changes it a little."""
+
 _STRICT = {"err_detect": "explode+crccheck"}
 """Damage is an error instead of being concealed; picture hashes are checked where there are any."""
 
@@ -136,7 +139,10 @@ class Video:
         if self._media is None:
             self._media = recognise(self._client, self._source, self._size)
         with self._media.open(seconds) as opened:
-            codec = opened.container.streams.video[0].codec_context
+            stream = opened.container.streams.video[0]
+            if stream.average_rate and abs(stream.average_rate - FRAME_RATE) > _OTHER_RATE:
+                raise BrokenError(f"it has {float(stream.average_rate):g} frames a second, not {FRAME_RATE}")
+            codec = stream.codec_context
             codec.thread_type = "AUTO"
             codec.thread_count = threads
             codec.options = _STRICT

@@ -22,6 +22,8 @@ from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
 
 GROUP = "ndvi.zarr"
 ROOT = "zarr.json"
+COLLECTION = "collection.json"
+"""The STAC collection beside the group; it is first written after the first commit."""
 _MARKS = (GROUP, LEASE)
 """What is in a continent's folder from the first moment on."""
 
@@ -113,9 +115,13 @@ def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:
         StorageError: The storage refuses to be read.
     """
     data = store.get(f"{folder}/{GROUP}/{ROOT}")
+    where = store.location(f"{folder}/{GROUP}")
+    if data is None and store.exists(f"{folder}/{GROUP}") and store.exists(f"{folder}/{COLLECTION}"):
+        raise IncompatibleError(
+            f"{where}/{ROOT} is missing, though frames were archived", "restore that file from a copy"
+        )
     if data is None:
         return None
-    where = store.location(f"{folder}/{GROUP}")
     try:
         root = json.loads(data)
         attributes = root["attributes"]

@@ -17,6 +17,9 @@ from etl.errors import IncompatibleError, StorageError, UsageError
 PARTIAL = ".partial"
 """Folder, in the root and in every continent's folder, of files that are being written."""
 
+_OF_THE_DISK = "lost+found"
+"""What a new file system holds; it is never ours."""
+
 
 class LocalFolder:
     """An archive in a folder of a local or mounted file system."""
@@ -127,7 +130,7 @@ class LocalFolder:
 
     def _entries(self) -> list[Path]:
         try:
-            return list(self.root.iterdir())
+            return [path for path in self.root.iterdir() if path.name != _OF_THE_DISK]
         except FileNotFoundError:
             return []
         except NotADirectoryError:

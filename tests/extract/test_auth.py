@@ -163,6 +163,36 @@ def test_without_a_terminal_a_one_time_password_cannot_be_given(careful: StandIn
     assert "one-time password, and there is no terminal" in login_error().what
 
 
+def test_a_terminal_that_is_not_the_input_is_not_asked(server: StandIn) -> None:
+    ours, theirs = pty.openpty()
+    # Whatever a session opens first becomes its terminal, to which a prompt for a password would go.
+    program = f"""
+import os
+os.open({os.ttyname(theirs)!r}, os.O_RDWR)
+from etl.errors import LoginError
+from etl.extract.auth import TokenSource
+try:
+    TokenSource().token()
+except LoginError as error:
+    print(error)
+"""
+    settings = os.environ | server.environment
+    del settings["DESPAUTH_PASSWORD"]
+    login = subprocess.run(
+        [sys.executable, "-c", program],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=settings,
+        start_new_session=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert "there is no terminal" in login.stdout
+
+
 def test_at_a_terminal_a_one_time_password_is_asked_for(careful: StandIn) -> None:
     ours, theirs = pty.openpty()
     program = "from etl.extract.auth import TokenSource; print(TokenSource().token())"

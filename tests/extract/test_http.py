@@ -190,7 +190,7 @@ def ranged(total: str = "1000", first: int = 0, last: int = 999) -> dict[str, st
     ("answer", "error"),
     [
         (Answer(206, ranged(first=5), BLOB[:1000]), "another range"),
-        (Answer(206, ranged(first=0, last=-1), BLOB[:1000]), "another range"),
+        (Answer(206, ranged(first=100, last=50), BLOB[:1000]), "another range"),
         (Answer(206, {"Content-Length": "1000"}, BLOB[:1000]), "another range"),
         (Answer(206, {"Content-Range": "bytes */1000"}, BLOB[:1000]), "another range"),
         (Answer(204), "answered 204"),
@@ -214,6 +214,7 @@ def ranged(total: str = "1000", first: int = 0, last: int = 999) -> dict[str, st
 def test_a_senseless_answer_is_refused(answer: Answer, error: str) -> None:
     with scripted(lambda path, bytes_asked: answer) as url:
         file = remote(f"{url}/stream.mp4")
+        file.seek(100)
         with pytest.raises(ServiceError, match=error):
             file.read(100)
         file.close()
