@@ -46,7 +46,7 @@ class Job:
         end: last time, UTC; None is the newest frame there is.
         api_url: address of the service's API.
         token_file: file with an access token; None is the environment or a login.
-        layout: layout of a new archive.
+        layout: layout of a new archive; None is `sharded`, or that of the archive there is.
     """
 
     continent: str
@@ -55,7 +55,7 @@ class Job:
     end: datetime | None = None
     api_url: str = DEFAULT_API_URL
     token_file: Path | None = None
-    layout: Layout = "sharded"
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,12 @@ def convert(job: Job, report: RunReport | None = None, progress: Progress | None
             store.clear_partial(folder)
             inventory = _matching(store, folder, grid)
             plan = plan_frames(listing.entries, inventory)
-            _tell(plan, report)
+            _tell(plan, inventory, report)
+            if inventory and job.layout not in (None, inventory.layout):
+                log.warning("the archive's layout is %s and stays so", inventory.layout)
 
             def open_appender(bits: int) -> Appender:
-                return Appender(store, folder, Schema(job.continent, grid, bits, job.layout))
+                return Appender(store, folder, Schema(job.continent, grid, bits, job.layout or "sharded"))
 
             try:
                 with closing(service.frames(listing, plan.new)) as frames:
@@ -294,15 +296,21 @@ def _is_same(entry: FrameEntry, inventory: Inventory, position: int) -> bool:
     )
 
 
-def _tell(plan: Plan, report: RunReport) -> None:
+def _tell(plan: Plan, inventory: Inventory | None, report: RunReport) -> None:
     """Put the plan into the report and name what is odd."""
     report.planned = len(plan.new)
     report.skipped = len(plan.archived)
     report.late = [str(entry) for entry in plan.late]
     report.changed = [str(entry) for entry in plan.changed]
-    log.info("%s: %d new frames, %d in the archive", report.continent, report.planned, report.skipped)
+    log.info("%s: %d new frames, %d archived already", report.continent, report.planned, report.skipped)
+    earlier = [entry for entry in plan.late if inventory and entry.time < inventory.times[0]]
+    if earlier:
+        log.warning(
+            "%d frames are older than the archive's first and cannot be added; they need another --archive",
+            len(earlier),
+        )
     oddities = (
-        (report.late, "absent and older than the newest archived frame, so not archived"),
+        (report.late[len(earlier) :], "absent and older than the newest archived frame, so not archived"),
         (report.changed, "archived with another number or scale than in the stream now, and kept"),
     )
     for names, what in oddities:

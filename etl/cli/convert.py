@@ -23,7 +23,9 @@ from etl.report import RunReport, frames, size
 @click.argument("continent")
 @archive_option
 @option(
-    "--start", type=IsoTime(), help="First date, UTC.  [default: that of the archive, or the first there is]"
+    "--start",
+    type=IsoTime(),
+    help="First date, UTC.  [default: the archive's first, else the service's first]",
 )
 @option("--end", type=IsoTime(end_of_day=True), help="Last date, UTC.  [default: the newest there is]")
 @option("--api-url", default=DEFAULT_API_URL, show_default=True, help="Address of the service's API.")
@@ -33,9 +35,8 @@ from etl.report import RunReport, frames, size
 @option(
     "--layout",
     type=click.Choice(["sharded", "flat"]),
-    default="sharded",
-    show_default=True,
-    help="Of a new archive: one object a frame, or one a chunk for readers without sharding.",
+    help="Layout of a new archive: one object a frame (sharded, the default), or one a chunk (flat), for"
+    " readers without sharding.",
 )
 @option("--dry-run", is_flag=True, help="Print what would be done, write nothing.")
 @option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
@@ -54,7 +55,7 @@ def convert(  # noqa: PLR0917 - Click passes one value an option
     end: datetime | None,
     api_url: str,
     token_file: Path | None,
-    layout: Layout,
+    layout: Layout | None,
     dry_run: bool,
     progress: bool,
     report_file: Path | None,

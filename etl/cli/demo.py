@@ -15,10 +15,11 @@ from etl.demo.scene import scene
 from etl.demo.service import StandIn
 from etl.demo.streams import publish
 from etl.extract.auth import TOKEN_VARIABLE
+from etl.load.inventory import folder_of
 from etl.pipeline import Job, convert
 from etl.report import RunReport
 
-_CONTINENT = "Europe"
+_CONTINENT = "Synthetic Europe"
 _BBOX = (-11.0, 35.0, 31.0, 60.0)
 _FIRST_DAY = date(2021, 3, 1)
 _DAYS = 120
@@ -53,10 +54,10 @@ def demo(output: Output, archive: str, progress: bool) -> None:
                 with output.progress(bar=progress) as show:
                     convert(job, report, show)
                 output.result(report.summary(), report.to_json())
-    group = Path(archive).absolute() / _CONTINENT.lower() / "ndvi.zarr"
+    group = Path(archive).absolute() / folder_of(_CONTINENT) / "ndvi.zarr"
     click.echo(
         f"""
-Open the result in Python:
+The data is synthetic: nothing of it was seen by a satellite. Open the result in Python:
 
   import xarray as xr
   ds = xr.open_zarr({str(group)!r})

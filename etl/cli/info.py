@@ -75,9 +75,13 @@ def _lines(figures: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{figures['continent']}: {frames(figures['frames'])}{empty}; {each}",
-            f"  from {figures['first_time'][:16]} to {figures['last_time'][:16]} UTC",
+            f"  from {_minute(figures['first_time'])} to {_minute(figures['last_time'])} UTC",
             f"  grid {figures['columns']} × {figures['rows']},"
             f" {west:g} to {east:g} °E, {south:g} to {north:g} °N",
             f"  {size(figures['bytes'])} in {figures['zarr']}",
         ]
     )
+
+
+def _minute(time: str) -> str:
+    return time[:16].replace("T", " ")

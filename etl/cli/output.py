@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,9 @@ class Output:
             )
         else:
             handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+            formatter.converter = time.gmtime
+            handler.setFormatter(formatter)
         handler.addFilter(_make_printable)
         log.handlers = [handler]
         log.setLevel(logging.ERROR if verbosity < -1 else _LEVELS.get(verbosity, logging.DEBUG))
@@ -98,9 +101,18 @@ class Output:
             yield _progress_lines()
             return
         columns = (BarColumn(), MofNCompleteColumn(), _FramesPerSecond(), TimeRemainingColumn())
-        with ProgressBar("frames", *columns, console=self._console) as shown:
-            task = shown.add_task("frames", total=None)
-            yield lambda done, planned: shown.update(task, completed=done, total=planned)
+        shown = ProgressBar("frames", *columns, console=self._console)
+        task = shown.add_task("frames", total=None)
+
+        def show(done: int, planned: int) -> None:
+            # Not before: a login may have to ask for a password.
+            shown.start()
+            shown.update(task, completed=done, total=planned)
+
+        try:
+            yield show
+        finally:
+            shown.stop()
 
 
 def printable(text: str) -> str:

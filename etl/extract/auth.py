@@ -8,13 +8,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from etl.errors import LoginError
+from etl.errors import LoginError, ServiceError
 
 log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "NDVI_ARCHIVE_TOKEN"  # noqa: S105 - a name, not a secret
 
 _LOGIN_SECONDS = 120
+
+_UNREACHABLE = ("Connection failed", "Connection timeout")
+"""How the messages of `destinepyauth` end where no connection could be made."""
 
 
 class TokenSource:
@@ -108,6 +111,11 @@ def _log_in() -> str:
     if "access_token" in answer:
         return str(answer["access_token"])
     why = " ".join(str(answer.get("error")).split())
+    if why.endswith(_UNREACHABLE):
+        raise ServiceError(
+            f"the login service cannot be reached: {why}",
+            "check DESPAUTH_IAM_URL and the network, then run the command again",
+        )
     raise LoginError(
         f"login refused: {why}",
         f"set DESPAUTH_USER and DESPAUTH_PASSWORD, or give a token with --token-file or {TOKEN_VARIABLE}",

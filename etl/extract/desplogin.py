@@ -6,6 +6,7 @@ output as JSON, all else to standard error.
 """
 
 import json
+import logging
 import os
 import sys
 
@@ -15,6 +16,7 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.argv[1:] = []
+    logging.disable(logging.CRITICAL)
     json.dump(_login(), answer)
     answer.flush()
 

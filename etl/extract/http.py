@@ -2,6 +2,7 @@
 
 import logging
 import re
+from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -38,6 +39,17 @@ class _Session(requests.Session):
             prepared_request.headers.pop("Authorization", None)
 
 
+class _Retry(Retry):
+    """Retries that are told in the log."""
+
+    def increment(self, *args: Any, **settings: Any) -> Self:  # noqa: ANN401 - passed on as they come
+        following = super().increment(*args, **settings)
+        last = following.history[-1]
+        why = f"it answered {last.status}" if last.status else reason_of(last.error or ConnectionError())
+        log.warning("%s; trying again, %d times at most", why, 1 + int(following.total or 0))
+        return following
+
+
 class HttpClient:
     """A session that retries connection errors, 429 (after `Retry-After`) and 5xx a few times.
 
@@ -57,7 +69,7 @@ class HttpClient:
         self._session = _Session()
         self._versions: dict[str, dict[str, str]] = {}
         self._session.headers["User-Agent"] = f"ndvi-archive/{__version__}"
-        retry = Retry(
+        retry = _Retry(
             total=RETRIES,
             backoff_factor=pause,
             backoff_max=LONGEST_PAUSE,

@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from etl.errors import IncompatibleError, UsageError
 from etl.extract.frame import SATELLITES
 from etl.load.lease import LEASE
-from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, FORMAT
+from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, FORMAT, Layout
 from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
 
 GROUP = "ndvi.zarr"
 ROOT = "zarr.json"
+CATALOG = "catalog.json"
 COLLECTION = "collection.json"
 """The STAC collection beside the group; it is first written after the first commit."""
-_MARKS = (GROUP, LEASE)
-"""What is in a continent's folder from the first moment on."""
+
+_MEANING = ("units", "calendar", "flag_values", "flag_meanings")
+"""The attributes that tell what stored numbers mean; others are texts, which may be worded anew."""
 
 Key = tuple[datetime, str]
 """(time, satellite): what identifies a frame."""
@@ -71,6 +73,12 @@ class Inventory:
     def index(self) -> dict[Key, int]:
         """Position of every frame by time and satellite."""
         return {key: position for position, key in enumerate(zip(self.times, self.satellites, strict=True))}
+
+    @property
+    def layout(self) -> Layout:
+        """Whether a frame is one object, or a chunk is."""
+        codecs = self.root["consolidated_metadata"]["metadata"]["ndvi"]["codecs"]
+        return "sharded" if codecs[0]["name"] == "sharding_indexed" else "flat"
 
     @property
     def group_key(self) -> str:
@@ -158,13 +166,17 @@ def check_root(store: LocalFolder) -> None:
         IncompatibleError: The place holds something else.
         StorageError: The storage refuses to be read.
     """
-    if store.is_empty() or any(
-        store.exists(f"{folder}/{mark}") for folder in store.folders() for mark in _MARKS
-    ):
+    if store.is_empty() or any(_is_continent(store, folder) for folder in store.folders()):
         return
     raise IncompatibleError(
         f"{store} holds something that is no archive", "name another, or an empty, --archive"
     )
+
+
+def _is_continent(store: LocalFolder, folder: str) -> bool:
+    """Whether a folder belongs to a continent; a whole archive, which has a catalog, does not."""
+    begun = store.exists(f"{folder}/{LEASE}") and not store.exists(f"{folder}/{CATALOG}")
+    return begun or store.exists(f"{folder}/{GROUP}")
 
 
 def _grid_and_bits(documents: Mapping[str, Any]) -> tuple[Grid, int]:
@@ -197,7 +209,8 @@ def _check(inventory: Inventory, documents: Mapping[str, Any]) -> None:
     for name, column in COLUMNS.items():
         document = documents[name]
         _compare(name, document, {"dimension_names": ["time"], "data_type": column.dtype})
-        _compare(name, document["attributes"], column.attributes)
+        meaning = {key: column.attributes[key] for key in _MEANING if key in column.attributes}
+        _compare(name, document["attributes"], meaning)
         if _chunks(document) != [COLUMN_CHUNK]:
             raise ValueError(f"{name} has chunks of {_chunks(document)} values")
     lengths = {name: documents[name]["shape"][0] for name in ALONG_TIME}

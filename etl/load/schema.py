@@ -107,7 +107,9 @@ COLUMNS: Mapping[str, Column] = {
         "float32", np.nan, {"long_name": "share of pixels with NDVI of at least 0.05", "units": "1"}
     ),
     "ndvi_mean": Column(
-        "float32", np.nan, {"long_name": "mean NDVI of the pixels of at least 0.05", "units": "1"}
+        "float32",
+        np.nan,
+        {"long_name": "mean NDVI of the pixels of at least 0.05, not weighted by area", "units": "1"},
     ),
     "checksum": Column("uint32", 0, {"long_name": "CRC-32C of the stored int16 values of ndvi"}),
     "archived_at": Column("int64", NO_TIME, {"long_name": "time of archiving (UTC)", **_EPOCH}),

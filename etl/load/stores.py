@@ -151,6 +151,8 @@ def open_store(address: str) -> LocalFolder:
     Raises:
         UsageError: It is no address of a folder.
     """
+    if not address.strip():
+        raise UsageError("the archive's name is empty", "name a folder with --archive")
     if "://" in address:
         raise UsageError(f"{address} is no folder", "name a folder: archives are kept on local storage only")
     return LocalFolder(Path(address))

@@ -168,6 +168,7 @@ USAGE = {
         ["convert", "Europe", "--archive", "x", "--api-url", "ftp://example.com"],
         "'ftp://example.com' is not an http or https address",
     ),
+    "an empty name": (["convert", "Europe", "--archive", ""], "the archive's name is empty"),
     "an unknown command": (["conver"], "No such command 'conver'"),
     "an archive that is not there": (["info", "--archive", "x"], "there is no archive in x"),
 }
@@ -243,6 +244,12 @@ def a_catalog_of_someone_else(archive: Path) -> None:
     (archive / "catalog.json").write_text('{"type": "Catalog", "id": "mine"}')
 
 
+def an_archive_in_a_folder(archive: Path) -> None:
+    (archive / "inner" / "europe").mkdir(parents=True)
+    (archive / "inner" / ".lease").touch()
+    (archive / "inner" / "catalog.json").write_text("{}")
+
+
 def a_group_of_something_else(archive: Path) -> None:
     other = xr.Dataset({"temperature": ("x", [1.0, 2.0])})
     other.to_zarr(archive / "europe/ndvi.zarr", zarr_format=3, consolidated=False)
@@ -259,6 +266,7 @@ def a_damaged_root(archive: Path) -> None:
         a_folder_of_something_else,
         a_file,
         a_catalog_of_someone_else,
+        an_archive_in_a_folder,
         a_group_of_something_else,
         a_damaged_root,
     ],
@@ -274,7 +282,8 @@ def test_a_place_that_holds_something_else_is_left_alone(
     assert ended.code == 6, ended.err
     assert str(archive) in ended.error
     after = contents(archive.parent)
-    assert {name: data for name, data in after.items() if not name.endswith(".lease")} == before
+    assert {name: data for name, data in after.items() if name in before} == before
+    assert {Path(name).name for name in set(after) - set(before)} <= {".lease"}
 
 
 def test_a_grid_that_changed_is_told(service: StandIn, begun: Path) -> None:

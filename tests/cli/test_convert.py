@@ -199,13 +199,32 @@ def test_frames_whose_numbers_are_not_in_order_of_time_are_archived_in_order_of_
     np.testing.assert_array_equal(dataset.ndvi.values[1], expected_values(scenes[0]))
 
 
+def test_frames_before_the_archive_began_are_told_in_one_line(service: StandIn, archive: Path) -> None:
+    convert(service, archive, "--start", "2021-03-03")
+
+    ended = convert(service, archive, "--start", "2021-03-01")
+
+    assert ended.code == 0
+    assert ended.err.count("WARNING") == 1
+    assert "4 frames are older than the archive's first and cannot be added" in ended.err
+
+
+def test_an_archive_keeps_its_layout_and_says_so(service: StandIn, archive: Path) -> None:
+    convert(service, archive, "--end", "2021-03-01")
+
+    ended = convert(service, archive, "--layout", "flat")
+
+    assert ended.code == 0
+    assert "the archive's layout is sharded and stays so" in ended.err
+
+
 def test_info_tells_what_the_archive_holds(service: StandIn, archive: Path) -> None:
     convert(service, archive)
 
     text = run("info", "--archive", archive).out
     figures = json.loads(run("info", "--archive", archive, "Europe", "--json").out)
 
-    assert text.startswith("Europe: 20 frames; S3A 10, S3B 10\n  from 2021-03-01T09:49 to 2021-03-10T10:")
+    assert text.startswith("Europe: 20 frames; S3A 10, S3B 10\n  from 2021-03-01 09:49 to 2021-03-10 10:")
     assert figures[0]["frames"] == 20
     assert figures[0]["bytes"] == sum(map(len, contents(archive / "europe/ndvi.zarr").values()))
     assert figures[0]["bbox"] == list(BBOX)

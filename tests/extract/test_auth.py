@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from etl.demo.service import StandIn
-from etl.errors import LoginError
+from etl.errors import LoginError, ServiceError
 from etl.extract.auth import TOKEN_VARIABLE, TokenSource
 
 ONE_TIME = "246810"
@@ -169,7 +169,7 @@ def test_a_terminal_that_is_not_the_input_is_not_asked(server: StandIn) -> None:
     program = f"""
 import os
 os.open({os.ttyname(theirs)!r}, os.O_RDWR)
-from etl.errors import LoginError
+from etl.errors import LoginError, ServiceError
 from etl.extract.auth import TokenSource
 try:
     TokenSource().token()
@@ -231,4 +231,5 @@ def test_a_login_service_that_is_down_is_told(server: StandIn, point: Point) -> 
 
 def test_a_login_service_that_is_not_there_is_told(server: StandIn, point: Point) -> None:
     point(server, DESPAUTH_IAM_URL="http://127.0.0.1:1")
-    assert "login refused" in login_error().what
+    with pytest.raises(ServiceError, match="the login service cannot be reached"):
+        TokenSource().token()
