@@ -1,26 +1,25 @@
 """From the service to the archive: plan which frames are new, then archive them."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
 
-import numpy as np
-
 from etl.catalog.publish import publish
 from etl.errors import ArchiveError, ServiceError, UsageError
 from etl.extract.api import DEFAULT_API_URL, Listing
 from etl.extract.auth import TokenSource
-from etl.extract.frame import Frame, FrameEntry
+from etl.extract.frame import Frame
 from etl.extract.service import ContinentService
 from etl.load.archive import Appender, check_fits
 from etl.load.inventory import Inventory, check_root, folder_of, read_inventory
 from etl.load.lease import lease
 from etl.load.schema import Layout, Schema
 from etl.load.stores import LocalFolder, open_store
+from etl.plan import Plan, plan_frames
 from etl.report import Progress, RunReport
 from etl.transform.grid import Grid
 from etl.transform.packing import pack
@@ -56,23 +55,6 @@ class Job:
     api_url: str = DEFAULT_API_URL
     token_file: Path | None = None
     layout: Layout | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which of the listed frames to archive.
-
-    Attributes:
-        new: frames to append, in the order of the archive.
-        archived: frames that are in the archive as listed.
-        late: frames older than the newest archived one and absent: they cannot be appended.
-        changed: frames in the archive whose number or scale in the stream is another now.
-    """
-
-    new: tuple[FrameEntry, ...]
-    archived: tuple[FrameEntry, ...]
-    late: tuple[FrameEntry, ...]
-    changed: tuple[FrameEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -159,27 +141,6 @@ def convert(job: Job, report: RunReport | None = None, progress: Progress | None
                 with report.stage("catalog"):
                     report.bytes_out += publish(store, folder)
     return report
-
-
-def plan_frames(entries: Iterable[FrameEntry], inventory: Inventory | None) -> Plan:
-    """Compare the listed frames with the archived ones.
-
-    The archive is in order of time; frames of the same time are in the order of the stream.
-    """
-    new: list[FrameEntry] = []
-    archived: list[FrameEntry] = []
-    late: list[FrameEntry] = []
-    changed: list[FrameEntry] = []
-    newest = inventory.times[-1] if inventory else None
-    for entry in sorted(entries, key=lambda entry: (entry.time, entry.number)):
-        position = inventory.index.get((entry.time, entry.satellite)) if inventory else None
-        if inventory and position is not None:
-            (archived if _is_same(entry, inventory, position) else changed).append(entry)
-        elif newest is not None and entry.time < newest:
-            late.append(entry)
-        else:
-            new.append(entry)
-    return Plan(tuple(new), tuple(archived), tuple(late), tuple(changed))
 
 
 def _place(job: Job) -> tuple[LocalFolder, str]:
@@ -284,16 +245,6 @@ def _timed(frames: Iterator[Frame], report: RunReport) -> Iterator[Frame]:
         if frame is None:
             return
         yield frame
-
-
-def _is_same(entry: FrameEntry, inventory: Inventory, position: int) -> bool:
-    """Whether an archived frame has the number and the scale that the stream gives it now."""
-    columns = inventory.columns
-    scale = [columns["source_min"][position], columns["source_max"][position]]
-    listed = [entry.scale.minimum, entry.scale.maximum]
-    return bool(
-        columns["frame_number"][position] == entry.number and np.array_equal(scale, listed, equal_nan=True)
-    )
 
 
 def _tell(plan: Plan, inventory: Inventory | None, report: RunReport) -> None:

@@ -46,7 +46,7 @@ class _Retry(Retry):
         following = super().increment(*args, **settings)
         last = following.history[-1]
         why = f"it answered {last.status}" if last.status else reason_of(last.error or ConnectionError())
-        log.warning("%s; trying again, %d times at most", why, 1 + int(following.total or 0))
+        log.warning("%s; trying again (%d of %d)", why, RETRIES - int(following.total or 0), RETRIES)
         return following
 
 
