@@ -79,10 +79,12 @@ def preview(job: Job) -> Preview:
         ArchiveError: The same errors as `convert`, as far as they show without decoding.
     """
     store, folder = _place(job)
+    inventory = read_inventory(store, folder)
     with closing(_service(job)) as service:
-        listing = _listing(job, service, read_inventory(store, folder))
+        listing = _listing(job, service, inventory)
     grid = _grid(listing)
-    inventory = _matching(store, folder, grid)
+    if inventory:
+        check_fits(inventory, grid)
     plan = plan_frames(listing.entries, inventory)
     # Real NDVI takes about a byte a pixel in this format; clouds, sea and noise change it much.
     per_frame = float(grid.rows * grid.columns)
@@ -97,7 +99,7 @@ def convert(job: Job, report: RunReport | None = None, progress: Progress | None
     Args:
         job: what to archive, and where.
         report: filled while the run goes on, so that it tells what was done even if the run fails.
-        progress: called after each frame.
+        progress: called once the number of new frames is known, and after each of them.
 
     Returns:
         The report.
@@ -118,7 +120,9 @@ def convert(job: Job, report: RunReport | None = None, progress: Progress | None
         grid = _grid(listing)
         with lease(store, folder):
             store.clear_partial(folder)
-            inventory = _matching(store, folder, grid)
+            inventory = read_inventory(store, folder)
+            if inventory:
+                check_fits(inventory, grid)
             plan = plan_frames(listing.entries, inventory)
             _tell(plan, inventory, report)
             if inventory and job.layout not in (None, inventory.layout):
@@ -180,14 +184,6 @@ def _grid(listing: Listing) -> Grid:
     return Grid(listing.columns, listing.rows, listing.bbox)
 
 
-def _matching(store: LocalFolder, folder: str, grid: Grid) -> Inventory | None:
-    """What is committed; it must have the grid of the stream."""
-    inventory = read_inventory(store, folder)
-    if inventory:
-        check_fits(inventory, grid)
-    return inventory
-
-
 def _append(
     frames: Iterator[Frame],
     open_appender: Callable[[int], Appender],
@@ -197,6 +193,8 @@ def _append(
     """Archive frames; whatever ends it, those before are committed."""
     appender: Appender | None = None
     committed_at = monotonic()
+    if progress and report.planned:
+        progress(0, report.planned)
     try:
         for done, frame in enumerate(_timed(frames, report), 1):
             with report.stage("transform"):

@@ -15,7 +15,8 @@ from etl.demo.scene import scene
 from etl.demo.service import StandIn
 from etl.demo.streams import publish
 from etl.extract.auth import TOKEN_VARIABLE
-from etl.load.inventory import folder_of
+from etl.load.inventory import check_root, folder_of
+from etl.load.stores import open_store
 from etl.pipeline import Job, convert
 from etl.report import RunReport
 
@@ -38,6 +39,7 @@ def demo(output: Output, archive: str, progress: bool) -> None:
     login and metadata like the real service, and archives it: first a part, then the rest as an append.
     """
     columns, rows = 672, 400
+    check_root(open_store(archive))
     click.echo(f"Encoding {_DAYS} days of two satellites, {columns} × {rows} pixels …")
     with tempfile.TemporaryDirectory() as folder:
         stream = publish(scene(columns, rows, _BBOX, _FIRST_DAY, _DAYS), Path(folder), _BBOX)

@@ -136,7 +136,7 @@ def _progress_lines() -> Progress:
     def tell(done: int, planned: int) -> None:
         nonlocal told
         now = monotonic()
-        if now - told >= _SECONDS_BETWEEN_LINES:
+        if done and now - told >= _SECONDS_BETWEEN_LINES:
             told = now
             speed = done / (now - begun)
             log.info(

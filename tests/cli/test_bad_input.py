@@ -169,6 +169,7 @@ USAGE = {
         "'ftp://example.com' is not an http or https address",
     ),
     "an empty name": (["convert", "Europe", "--archive", ""], "the archive's name is empty"),
+    "an empty name for the demo": (["demo", "--archive", ""], "the archive's name is empty"),
     "an unknown command": (["conver"], "No such command 'conver'"),
     "an archive that is not there": (["info", "--archive", "x"], "there is no archive in x"),
 }
@@ -182,6 +183,7 @@ def test_usage_is_told_in_one_line(name: str, tmp_path: Path, monkeypatch: pytes
     ended = run(*arguments)
 
     assert (ended.code, says in ended.error) == (2, True), ended.err
+    assert ended.out == ""
     assert list(tmp_path.iterdir()) == []
 
 
