@@ -65,3 +65,9 @@ class IncompatibleError(ArchiveError):
     """The archive is damaged, is not one of ours, or does not fit the stream."""
 
     exit_code = 6
+
+
+class SomeFailedError(ArchiveError):
+    """Some continents of a nightly run failed; the others went well."""
+
+    exit_code = 7

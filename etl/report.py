@@ -1,17 +1,29 @@
 """What a run did, for people and for machines."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from math import isfinite
 from time import perf_counter
+
+from humanize import naturaltime
 
 from etl import __version__
 from etl.extract.frame import FrameEntry
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and planned."""
+
+ODDITIES = {
+    "late": "late, not archived",
+    "republished": "published anew with other values, kept as archived",
+    "renumbered": "with another number in the stream now",
+    "withdrawn": "archived, and no longer listed by the service",
+    "duplicates": "left out: another has the same time and satellite",
+}
+"""The fields of a report that name frames of which something is odd, and what that is."""
 
 
 @dataclass
@@ -27,14 +39,23 @@ class RunReport:
         skipped: listed frames that were in the archive before.
         empty: archived frames that hold no data: their scale is not finite.
         late: listed frames that are older than the newest archived one and absent; they are not archived.
-        changed: archived frames whose number or scale in the stream is another now; they stay as they were.
+        republished: archived frames whose scale or pixels are others in the stream now; kept as they were.
+        renumbered: archived frames whose number in the stream is another now, and nothing else.
+        withdrawn: archived frames that the service no longer lists; they stay archived.
+        duplicates: listed frames left out because another one has the same time and satellite.
+        replaced: whether the archived continent was replaced by a rebuilt one.
         first_time: sensing start of the first frame this run archived.
         last_time: sensing start of the last frame this run archived.
+        newest_time: sensing start of the newest frame in the archive after the run; None while there is none.
+        stale: whether that is longer ago than `--stale-after` allows; None where nothing was allowed.
         satellites: frames this run archived, by satellite.
         bytes_in: bytes downloaded.
         bytes_out: bytes written.
+        retries: requests and connections that were tried again.
         seconds: wall time by stage: `extract`, `transform`, `load`, `catalog`.
+        finished: when the run ended, UTC.
         error: what ended the run early, or None.
+        exit_code: exit code of the run.
         version: version of this program.
     """
 
@@ -46,14 +67,23 @@ class RunReport:
     skipped: int = 0
     empty: int = 0
     late: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
+    republished: list[str] = field(default_factory=list)
+    renumbered: list[str] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    replaced: bool = False
     first_time: datetime | None = None
     last_time: datetime | None = None
+    newest_time: datetime | None = None
+    stale: bool | None = None
     satellites: dict[str, int] = field(default_factory=dict)
     bytes_in: int = 0
     bytes_out: int = 0
+    retries: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    finished: datetime | None = None
     error: str | None = None
+    exit_code: int | None = None
     version: str = __version__
 
     @contextmanager
@@ -78,7 +108,7 @@ class RunReport:
 
     def to_json(self) -> str:
         """All figures as a JSON object on one line."""
-        return json.dumps(asdict(self), default=lambda value: value.isoformat())
+        return json_line(asdict(self))
 
     def summary(self) -> str:
         """The figures in a few lines for people."""
@@ -93,14 +123,46 @@ class RunReport:
             )
         if self.empty:
             lines.append(f"  {frames(self.empty)} without data, archived as such")
-        for names, what in ((self.late, "late, not archived"), (self.changed, "changed in the stream, kept")):
+        for oddity, what in ODDITIES.items():
+            names: list[str] = getattr(self, oddity)
             if names:
                 lines.append(
                     f"  {frames(len(names))} {what}: {', '.join(names[:3])}{' …' if names[3:] else ''}"
                 )
-        stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
-        lines.append(f"  {size(self.bytes_in)} read, {size(self.bytes_out)} written; {stages}")
+        if self.newest_time:
+            lines.append(
+                f"  the newest frame is of {self.newest_time:%Y-%m-%d %H:%M} UTC, {ago(self.newest_time)}"
+                + (": nothing new for longer than allowed" if self.stale else "")
+            )
+        retries = f", {self.retries} {'retry' if self.retries == 1 else 'retries'}" if self.retries else ""
+        stages = "; " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        lines.append(
+            f"  {size(self.bytes_in)} read, {size(self.bytes_out)} written{retries}"
+            + (stages if self.seconds else "")
+        )
         return "\n".join(lines)
+
+
+def json_line(value: object) -> str:
+    """A value as JSON on one line: times in ISO 8601, numbers that are not finite as null."""
+    return json.dumps(_plain(value), allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def ago(moment: datetime) -> str:
+    """How long ago that is, in words such as `2 days ago`."""
+    return naturaltime(datetime.now(UTC) - moment, months=False)
 
 
 def frames(count: int) -> str:

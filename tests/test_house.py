@@ -14,6 +14,7 @@ FLOOR = {
     "load": 3,
     "catalog": 4,
     "report": 4,
+    "metrics": 4,
     "plan": 4,
     "pipeline": 5,
     "cli": 6,

@@ -1,6 +1,7 @@
 """Writing the STAC files of an archive; they are derived from the committed stores and can be rebuilt."""
 
 import json
+import math
 from pathlib import Path
 
 import pystac
@@ -53,7 +54,7 @@ def publish(store: LocalFolder, folder: str, templates: Path | None = None) -> i
     if not _is_published(store, folder, collection):
         written += _write_quicklooks(inventory)
         written += _put_changed(store, f"{folder}/{COLLECTION}", collection)
-    with lease(store, "", wait=True):
+    with lease(store, "", wait=math.inf):
         store.clear_partial("")
         catalog = build_catalog(find_children(store), catalog_template)
         written += _put_changed(store, CATALOG, to_json(catalog))

@@ -2,19 +2,23 @@
 
 import json
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from etl.cli.options import IsoTime, archive_option, option
 from etl.cli.output import Output
 from etl.errors import StorageError, UsageError
-from etl.extract.api import DEFAULT_API_URL
-from etl.load.schema import Layout
+from etl.extract.api import DEFAULT_API_URL, DEFAULT_MAX_PIXELS
+from etl.load.inventory import folder_of
+from etl.load.runs import runs as kept_runs
+from etl.load.stores import open_store
+from etl.metrics import write_metrics
 from etl.pipeline import Job, Preview, preview
 from etl.pipeline import convert as archive_new_frames
-from etl.report import RunReport, frames, size
+from etl.report import RunReport, frames, json_line, size
+from etl.signals import ending_on_signals
 
 
 @click.command(
@@ -38,6 +42,70 @@ from etl.report import RunReport, frames, size
     help="Layout of a new archive: one object a frame (sharded, the default), or one a chunk (flat), for"
     " readers without sharding.",
 )
+@option("--templates", type=click.Path(path_type=Path), help="Folder of the catalog's templates.")
+@option(
+    "--settle",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="DAYS",
+    help="Leave frames that are younger for a later run: those published late still find their place.",
+)
+@option(
+    "--duplicates",
+    type=click.Choice(["first", "last", "refuse"]),
+    default="first",
+    show_default=True,
+    help="Which of several frames of one satellite at one time to archive, by number in the stream.",
+)
+@option(
+    "--rebuild",
+    is_flag=True,
+    help="Take the frames in these dates anew from the service, late and changed ones too; the archived"
+    " continent is replaced at the end.",
+)
+@option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for another run that writes to this archive.  [default: stop at once]",
+)
+@option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End after so long; what was committed is archived.  [default: none]",
+)
+@option(
+    "--commit-frames",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Commit after so many frames …",
+)
+@option(
+    "--commit-seconds",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="… or after so long, whichever comes first.",
+)
+@option(
+    "--stale-after",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Warn where the newest archived frame is older.",
+)
+@option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MAX_PIXELS,
+    show_default=True,
+    metavar="N",
+    help="Refuse larger frames: they need memory.",
+)
 @option("--dry-run", is_flag=True, help="Print what would be done, write nothing.")
 @option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
 @option(
@@ -46,47 +114,60 @@ from etl.report import RunReport, frames, size
     type=click.Path(path_type=Path),
     help="Write the run's figures to this file as JSON.",
 )
+@option(
+    "--metrics",
+    "metrics_file",
+    type=click.Path(path_type=Path),
+    help="Write them to this file for Prometheus' node exporter as well; one file a continent.",
+)
 @click.pass_obj
-def convert(  # noqa: PLR0917 - Click passes one value an option
+def convert(
     output: Output,
-    continent: str,
-    archive: str,
-    start: datetime | None,
-    end: datetime | None,
-    api_url: str,
-    token_file: Path | None,
-    layout: Layout | None,
+    /,
+    *,
+    deadline: float | None,
     dry_run: bool,
     progress: bool,
     report_file: Path | None,
+    metrics_file: Path | None,
+    **settings: Any,  # noqa: ANN401 - the fields of a Job, as Click parsed them
 ) -> None:
     """Archive the frames of CONTINENT that are not in the archive yet.
 
     Run it again and it appends only what is new. CONTINENT is a name the service knows, such as Europe or
     Africa. Without a token the program logs in with DESPAUTH_USER and DESPAUTH_PASSWORD.
     """
-    job = Job(continent, archive, start, end, api_url, token_file, layout)
-    if report_file is not None and not report_file.parent.is_dir():
-        raise UsageError(f"there is no folder {report_file.parent}", "check --report")
-    if dry_run:
-        found = preview(job)
-        figures = json.dumps(_figures(job, found))
-        output.result(_lines(job, found), figures)
-        _write(report_file, figures)
-        return
-    report = RunReport(continent, archive)
-    try:
-        with output.progress(bar=progress) as show:
-            archive_new_frames(job, report, show)
-    except BaseException as error:
-        report.error = str(error) or type(error).__name__
-        if report.archived:
-            output.result(report.summary(), report.to_json())
-        with output.errors_told():
-            _write(report_file, report.to_json())
-        raise
-    output.result(report.summary(), report.to_json())
+    job = Job(**settings)
+    for name, path in (("--report", report_file), ("--metrics", metrics_file)):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"there is no folder {path.parent}", f"check {name}")
+    with ending_on_signals(deadline):
+        if dry_run:
+            found = preview(job)
+            figures = json_line(_figures(job, found))
+            output.result(_lines(job, found), figures)
+            _write(report_file, figures)
+            return
+        report = RunReport(job.continent, job.archive)
+        try:
+            with output.progress(bar=progress) as show:
+                archive_new_frames(job, report, show)
+        except BaseException:
+            if report.archived:
+                output.result(report.summary(), report.to_json())
+            with output.errors_told():
+                _conclude(job, report, report_file, metrics_file)
+            raise
+        output.result(report.summary(), report.to_json())
+        _conclude(job, report, report_file, metrics_file)
+
+
+def _conclude(job: Job, report: RunReport, report_file: Path | None, metrics_file: Path | None) -> None:
+    """Write what the run did to the files asked for."""
     _write(report_file, report.to_json())
+    if metrics_file is not None and report.finished is not None:
+        earlier = kept_runs(open_store(job.archive), folder_of(job.continent))
+        write_metrics(metrics_file, [*earlier, json.loads(report.to_json())])
 
 
 def _figures(job: Job, found: Preview) -> dict[str, object]:
@@ -96,7 +177,10 @@ def _figures(job: Job, found: Preview) -> dict[str, object]:
         "planned": len(plan.new),
         "skipped": len(plan.archived),
         "late": [str(entry) for entry in plan.late],
-        "changed": [str(entry) for entry in plan.changed],
+        **{
+            kind: [str(entry) for entry in getattr(plan, kind)]
+            for kind in ("republished", "renumbered", "withdrawn", "duplicates")
+        },
         "first_time": plan.new[0].time.isoformat() if plan.new else None,
         "last_time": plan.new[-1].time.isoformat() if plan.new else None,
         "satellites": Counter(entry.satellite for entry in plan.new),
@@ -118,7 +202,13 @@ def _lines(job: Job, found: Preview) -> str:
         lines.append(f"  from {first.time:%Y-%m-%d %H:%M} to {last.time:%Y-%m-%d %H:%M} UTC; {each}")
         numbers = [entry.number for entry in plan.new]
         lines.append(f"  stream frames {min(numbers)} to {max(numbers)}")
-    for entries, what in ((plan.late, "late, not to be archived"), (plan.changed, "changed in the stream")):
+    for entries, what in (
+        (plan.late, "late, not to be archived"),
+        (plan.republished, "another scale in the stream"),
+        (plan.renumbered, "another number in the stream"),
+        (plan.withdrawn, "no longer listed"),
+        (plan.duplicates, "left out, another has the same time and satellite"),
+    ):
         lines += [f"  {what}: {entry}" for entry in entries]
     lines.append(
         f"  grid {grid.columns} × {grid.rows}, {west:g} to {east:g} °E, {south:g} to {north:g} °N;"

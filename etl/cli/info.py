@@ -1,64 +1,74 @@
-"""`ndvi-archive info`: what an archive holds."""
+"""`ndvi-archive info`: what an archive holds, and how it was last written."""
 
 import json
 from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 import numpy as np
 
 from etl.cli.options import archive_option, option
-from etl.cli.output import Output
+from etl.cli.output import Output, printable
 from etl.errors import IncompatibleError, UsageError
+from etl.load.gaps import Gap, gaps
+from etl.load.generations import side_folder
 from etl.load.inventory import Inventory, folder_of, read_inventory
-from etl.load.stores import open_store
-from etl.report import frames, size
+from etl.load.runs import runs
+from etl.load.stores import LocalFolder, open_store
+from etl.report import ODDITIES, ago, frames, size
 
 
 @click.command(epilog="Example: ndvi-archive info --archive /data/ndvi")
 @archive_option
 @click.argument("continent", required=False)
+@option("--gaps", "with_gaps", is_flag=True, help="Name the days on which a satellite has no frame.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def info(output: Output, archive: str, continent: str | None, as_json: bool) -> None:
-    """Tell what the archive holds, of CONTINENT or of all."""
+def info(output: Output, archive: str, continent: str | None, with_gaps: bool, as_json: bool) -> None:
+    """Tell what the archive holds, of CONTINENT or of all, and how the last run ended."""
     store = open_store(archive)
-    inventories: list[Inventory] = []
+    figures: list[dict[str, Any]] = []
     damaged: list[IncompatibleError] = []
     for folder in [folder_of(continent)] if continent else store.folders():
         try:
-            found = read_inventory(store, folder)
+            inventory = read_inventory(store, folder)
         except IncompatibleError as error:
             damaged.append(error)
-        else:
-            inventories += [found] if found else []
-    if not inventories and not damaged:
+            continue
+        of_runs = _of_runs(store, folder)
+        if inventory:
+            figures.append(_of_frames(inventory, with_gaps=with_gaps) | of_runs)
+        elif (last := of_runs["last_run"]) is not None:
+            figures.append({"continent": last.get("continent", folder), "frames": 0} | of_runs)
+    if not figures and not damaged:
         what = (
             f"nothing of {continent} is archived in {archive}"
             if continent
             else f"there is no archive in {archive}"
         )
         raise UsageError(what, "check --archive, or run ndvi-archive convert first")
-    figures = [_figures(inventory) for inventory in inventories]
     if as_json or output.as_json:
-        click.echo(json.dumps(figures, indent=2))
+        click.echo(json.dumps(figures, indent=2, default=_of_gap))
     elif figures:
-        click.echo("\n\n".join(map(_lines, figures)))
+        click.echo("\n\n".join("\n  ".join(_lines(each)) for each in figures))
     for other in damaged[1:]:
-        output.error(str(other))
+        output.error(str(other), other.exit_code)
     if damaged:
         raise damaged[0]
 
 
-def _figures(inventory: Inventory) -> dict[str, Any]:
+def _of_frames(inventory: Inventory, *, with_gaps: bool) -> dict[str, Any]:
     scales = inventory.columns["source_min"], inventory.columns["source_max"]
-    return {
+    figures: dict[str, Any] = {
         "continent": inventory.continent,
         "frames": len(inventory),
         "empty": int(np.count_nonzero(~(np.isfinite(scales[0]) & np.isfinite(scales[1])))),
         "satellites": Counter(inventory.satellites),
         "first_time": inventory.times[0].isoformat(),
         "last_time": inventory.times[-1].isoformat(),
+        "age_seconds": round((datetime.now(UTC) - inventory.times[-1]).total_seconds()),
         "columns": inventory.grid.columns,
         "rows": inventory.grid.rows,
         "bbox": inventory.grid.bbox,
@@ -66,22 +76,62 @@ def _figures(inventory: Inventory) -> dict[str, Any]:
         "bytes": inventory.store.size(inventory.group_key),
         "zarr": inventory.store.location(inventory.group_key),
     }
+    if with_gaps:
+        figures["gaps"] = gaps(inventory)
+    return figures
 
 
-def _lines(figures: dict[str, Any]) -> str:
+def _of_gap(gap: Gap) -> dict[str, Any]:
+    return {"first": gap.first.isoformat(), "last": gap.last.isoformat(), "days": gap.days}
+
+
+def _of_runs(store: LocalFolder, folder: str) -> dict[str, Any]:
+    kept = runs(store, folder)
+    return {
+        "rebuilding": store.exists(side_folder(folder)),
+        "last_run": kept[-1] if kept else None,
+    }
+
+
+def _lines(figures: Mapping[str, Any]) -> list[str]:
+    if figures["frames"]:
+        lines = _lines_of_frames(figures)
+    else:
+        lines = [f"{printable(str(figures['continent']))}: nothing is archived yet"]
+    if figures["last_run"] is not None:
+        lines.append(_line_of_run(figures["last_run"]))
+    if figures["rebuilding"]:
+        lines.append("a rebuild is under way, or was interrupted; readers see the archive as it was before")
+    for satellite, found in figures.get("gaps", {}).items():
+        lines += [f"{satellite}: {gap}" for gap in found] or [f"{satellite}: no day is missing"]
+    return lines
+
+
+def _lines_of_frames(figures: Mapping[str, Any]) -> list[str]:
     each = ", ".join(f"{name} {count}" for name, count in sorted(figures["satellites"].items()))
     west, south, east, north = figures["bbox"]
     empty = f", {figures['empty']} of them without data" if figures["empty"] else ""
-    return "\n".join(
-        [
-            f"{figures['continent']}: {frames(figures['frames'])}{empty}; {each}",
-            f"  from {_minute(figures['first_time'])} to {_minute(figures['last_time'])} UTC",
-            f"  grid {figures['columns']} × {figures['rows']},"
-            f" {west:g} to {east:g} °E, {south:g} to {north:g} °N",
-            f"  {size(figures['bytes'])} in {figures['zarr']}",
-        ]
-    )
+    first, last = (datetime.fromisoformat(figures[key]) for key in ("first_time", "last_time"))
+    return [
+        f"{figures['continent']}: {frames(figures['frames'])}{empty}; {each}",
+        f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, {ago(last)}",
+        f"grid {figures['columns']} × {figures['rows']}, {west:g} to {east:g} °E, {south:g} to {north:g} °N",
+        f"{size(figures['bytes'])} in {figures['zarr']}",
+    ]
 
 
-def _minute(time: str) -> str:
-    return time[:16].replace("T", " ")
+def _line_of_run(run: Mapping[str, Any]) -> str:
+    """When the last run was, how it ended and what it did; a report can be of another version."""
+    try:
+        moment = datetime.fromisoformat(run.get("finished") or run["started"])
+        when = f"{moment:%Y-%m-%d %H:%M} UTC, {ago(moment)}"
+    except (KeyError, TypeError, ValueError):
+        when = "at a time that is not known"
+    archived = run.get("archived")
+    did = f"{frames(archived)} archived" if isinstance(archived, int) else "no report of what it archived"
+    odd = ((kind, run.get(kind)) for kind in ODDITIES)
+    did += "".join(f", {len(names)} {kind}" for kind, names in odd if isinstance(names, list) and names)
+    if run.get("exit_code") == 0:
+        return f"last run {when}: {did}"
+    why = printable(" ".join(str(run.get("error") or "it did not say why").split()))
+    return f"last run {when}: failed with code {run.get('exit_code')}, {did}; {why}"

@@ -1,6 +1,5 @@
 """What the program tells: log lines and errors on standard error, results on standard output."""
 
-import json
 import logging
 import sys
 import time
@@ -19,7 +18,7 @@ from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
 from etl.errors import ArchiveError
-from etl.report import Progress
+from etl.report import Progress, json_line
 
 log = logging.getLogger("etl")
 
@@ -48,6 +47,8 @@ class Output:
         """
         self.as_json = as_json
         self._verbosity = verbosity
+        # Else Python's own warnings would be lines of text among the objects.
+        logging.captureWarnings(as_json)
         if as_json:
             handler: logging.Handler = logging.StreamHandler(sys.stderr)
             handler.setFormatter(_JsonFormatter())
@@ -64,23 +65,27 @@ class Output:
             formatter.converter = time.gmtime
             handler.setFormatter(formatter)
         handler.addFilter(_make_printable)
-        log.handlers = [handler]
-        log.setLevel(logging.ERROR if verbosity < -1 else _LEVELS.get(verbosity, logging.DEBUG))
-        log.propagate = False
+        for logger in (log, logging.getLogger("py.warnings")):
+            logger.handlers = [handler]
+            logger.setLevel(logging.ERROR if verbosity < -1 else _LEVELS.get(verbosity, logging.DEBUG))
+            logger.propagate = False
 
     def result(self, text: str, as_json: str) -> None:
         """Print what the command was asked for, in the format in force."""
         click.echo(as_json if self.as_json else text)
 
-    def error(self, text: str) -> None:
+    def error(self, text: str, exit_code: int = 1) -> None:
         """Print why the program ends, on one line; with `-vv` the traceback of the present exception too."""
-        if self._verbosity >= 2:
-            traceback.print_exc()
         line = printable(" ".join(text.split()))
         if self.as_json:
-            log.error("%s", line)
-        else:
-            click.echo(f"Error: {line}", err=True)
+            fields: dict[str, object] = {"exit_code": exit_code}
+            if self._verbosity >= 2 and sys.exc_info()[0]:
+                fields["traceback"] = traceback.format_exc()
+            log.error("%s", line, extra={"event": "error", "fields": fields})
+            return
+        if self._verbosity >= 2 and sys.exc_info()[0]:
+            traceback.print_exc()
+        click.echo(f"Error: {line}", err=True)
 
     @contextmanager
     def errors_told(self) -> Iterator[None]:
@@ -88,7 +93,9 @@ class Output:
         try:
             yield
         except ArchiveError as error:
-            log.warning("%s", error)
+            log.warning(
+                "%s", error, extra={"event": "another_error", "fields": {"exit_code": error.exit_code}}
+            )
 
     @contextmanager
     def progress(self, *, bar: bool) -> Iterator[Progress]:
@@ -139,20 +146,34 @@ def _progress_lines() -> Progress:
         if done and now - told >= _SECONDS_BETWEEN_LINES:
             told = now
             speed = done / (now - begun)
+            left = (planned - done) / speed
+            fields = {
+                "done": done,
+                "planned": planned,
+                "frames_per_second": round(speed, 3),
+                "seconds_left": round(left, 1),
+            }
             log.info(
-                "%d of %d frames, %.1f frames/s, %.0f s left", done, planned, speed, (planned - done) / speed
+                "%d of %d frames, %.1f frames/s, %.0f s left",
+                done,
+                planned,
+                speed,
+                left,
+                extra={"event": "progress", "fields": fields},
             )
 
     return tell
 
 
 class _JsonFormatter(logging.Formatter):
+    """One object a line: time, level, event, logger, message, and the fields of the event."""
+
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(
-            {
-                "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-                "level": record.levelname.lower(),
-                "logger": record.name,
-                "message": record.getMessage(),
-            }
-        )
+        own = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": getattr(record, "event", "log"),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        return json_line(own | getattr(record, "fields", {}) | own)

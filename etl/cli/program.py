@@ -9,8 +9,10 @@ from etl import __version__
 from etl.cli.options import option
 from etl.cli.output import Output
 from etl.errors import ArchiveError
+from etl.signals import Interrupted
 
-_COMMANDS = ("convert", "info", "demo")
+_GO_ON = "what was committed is archived, run the command again to go on"
+_COMMANDS = ("convert", "nightly", "verify", "info", "demo")
 
 
 class _Commands(click.Group):
@@ -53,14 +55,17 @@ def main() -> None:
         code = error.exit_code
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "ndvi-archive"
-        output.error(f"{error.format_message().rstrip('.')}; see {where} --help")
         code = error.exit_code
+        output.error(f"{error.format_message().rstrip('.')}; see {where} --help", code)
     except ArchiveError as error:
-        output.error(str(error))
         code = error.exit_code
+        output.error(str(error), code)
+    except Interrupted as error:
+        code = error.exit_code
+        output.error(f"{error}; {_GO_ON}", code)
     except (click.Abort, KeyboardInterrupt):
-        output.error("interrupted; what was committed is archived, run the command again to go on")
         code = 130
+        output.error(f"interrupted; {_GO_ON}", code)
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
         output.error(
             f"unexpected {type(error).__name__}: {error}; run it again with -vv and report what it prints"

@@ -53,6 +53,10 @@ class Faults:
     """Stream requests answered with 503."""
     urls_expire_after: int | None = None
     """Stream requests still accepted; then signed URLs issued so far get 403 and this becomes None."""
+    urls_expire_every: int | None = None
+    """Stream requests accepted with signed URLs before all issued so far expire, again and again."""
+    expired_status: int = 403
+    """What a request with an expired or wrong signature is answered with."""
     ignore_range: bool = False
     """Range requests are answered with 200 and the whole file."""
     unknown_length: bool = False

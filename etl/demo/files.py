@@ -100,6 +100,7 @@ class StreamFiles:
         self._streams = streams
         self._faults = faults
         self._signer = signer
+        self._accepted = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer GET and HEAD requests."""
@@ -125,7 +126,14 @@ class StreamFiles:
         if self._signer is not None:
             if faulty and self._faults.runs_out("urls_expire_after"):
                 self._signer.revoke()
-            self._signer.check(request.scope["path"], request.query_params)
+            try:
+                self._signer.check(request.scope["path"], request.query_params)
+            except HTTPException as refusal:
+                raise HTTPException(self._faults.expired_status, refusal.detail) from None
+            self._accepted += faulty
+            if self._faults.urls_expire_every and self._accepted >= self._faults.urls_expire_every:
+                self._accepted = 0
+                self._signer.revoke()
         stream = self._streams.get(request.path_params["continent"])
         if stream is None or name in self._faults.missing or not (stream.file.parent / name).is_file():
             raise HTTPException(404, f"There is no file {name}")

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 DEFAULT_API_URL = "https://streamer.destine.eu/api"
 
 LARGEST_SIDE = 1 << 16
-LARGEST_FRAME = 1 << 29
-"""Most pixels of a frame that are believed; real ones have fewer than 80 million."""
+DEFAULT_MAX_PIXELS = 1 << 27
+"""Most pixels of a frame, 134 million, unless more are allowed; real ones have fewer than 80 million."""
 
 _QUERY_DATE = "%Y%m%dT%H%M"
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -46,7 +46,7 @@ class Listing:
         rows: pixels of every frame, north to south.
         bbox: (west, south, east, north), EPSG:4326, outer edges.
         stream_url: http or https address of the video; it may be signed and expire.
-        entries: the frames in the order of the answer.
+        entries: the frames in the order of the answer, each number once.
     """
 
     continent: str
@@ -60,13 +60,20 @@ class Listing:
 class MetadataApi:
     """Client of the metadata service."""
 
-    def __init__(self, client: HttpClient, api_url: str, tokens: TokenSource) -> None:
+    def __init__(
+        self,
+        client: HttpClient,
+        api_url: str,
+        tokens: TokenSource,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
         """Describe the service; nothing is requested yet.
 
         Args:
             client: the session to use.
             api_url: address of the API, such as `https://streamer.destine.eu/api`.
             tokens: where the access token comes from.
+            max_pixels: most pixels a frame may have.
 
         Raises:
             UsageError: The address is not an http or https address.
@@ -78,6 +85,7 @@ class MetadataApi:
         self._client = client
         self._url = api_url.rstrip("/")
         self._tokens = tokens
+        self._max_pixels = max_pixels
 
     def listing(self, continent: str, start: datetime | None, end: datetime | None) -> Listing:
         """Ask for the frames of a continent.
@@ -94,12 +102,7 @@ class MetadataApi:
         url = f"{self._url}/streaming/s3/data/metadata/{quote(continent, safe='')}"
         dates = {"start_date": start, "end_date": None if end is None else _next_minute(end)}
         params = {name: f"{date:{_QUERY_DATE}}" for name, date in dates.items() if date is not None}
-        response = self._get(url, params, self._tokens.token())
-        if response.status_code == requests.codes.unauthorized:
-            log.info("the access token is refused; getting another one")
-            response.close()
-            response = self._get(url, params, self._tokens.renew())
-        body = self._client.read(response, _LONGEST_ANSWER)
+        response, body = self._client.whole(lambda: self._ask(url, params), _LONGEST_ANSWER)
         if response.status_code != requests.codes.ok:
             raise self._refusal(without_query(url), response, body)
         try:
@@ -108,7 +111,15 @@ class MetadataApi:
             raise ServiceError(
                 f"{without_query(url)} answered something that is not JSON", "check --api-url"
             ) from None
-        return parse_listing(continent, answer)
+        return parse_listing(continent, answer, self._max_pixels)
+
+    def _ask(self, url: str, params: dict[str, str]) -> requests.Response:
+        response = self._get(url, params, self._tokens.token())
+        if response.status_code == requests.codes.unauthorized:
+            log.info("the access token is refused; getting another one")
+            response.close()
+            response = self._get(url, params, self._tokens.renew())
+        return response
 
     def _get(self, url: str, params: dict[str, str], token: str) -> requests.Response:
         return self._client.get(url, params=params, headers={"Authorization": f"Bearer {token}"})
@@ -126,8 +137,13 @@ class MetadataApi:
         return ServiceError(what, "run the command again; if it stays so, report it to the service")
 
 
-def parse_listing(continent: str, answer: object) -> Listing:
+def parse_listing(continent: str, answer: object, max_pixels: int = DEFAULT_MAX_PIXELS) -> Listing:
     """Validate the body of an answer.
+
+    Args:
+        continent: the name by which the service knows the continent.
+        answer: what it answered.
+        max_pixels: most pixels a frame may have.
 
     Raises:
         ServiceError: Something is missing or absurd; the message names the field.
@@ -135,13 +151,15 @@ def parse_listing(continent: str, answer: object) -> Listing:
     if not isinstance(answer, Mapping):
         raise _absurd("the answer", answer, "an object")
     columns, rows = (_side(answer, name) for name in ("nx", "ny"))
-    if columns * rows > LARGEST_FRAME:
-        raise _absurd("nx × ny", columns * rows, f"at most {LARGEST_FRAME} pixels")
+    if columns * rows > max_pixels:
+        raise ServiceError(
+            f"a frame has {columns} × {rows} pixels by the metadata, more than the limit of {max_pixels}",
+            "if that is right, allow it with --max-pixels",
+        )
     images = _field(answer, "images")
     if not isinstance(images, Sequence) or isinstance(images, str):
         raise _absurd("images", images, "a list")
-    entries = tuple(_entry(image, f"images[{index}]") for index, image in enumerate(images))
-    _check_unique(entries)
+    entries = _without_repetitions([_entry(image, f"images[{index}]") for index, image in enumerate(images)])
     stream_url = _field(answer, "stream_path")
     if not isinstance(stream_url, str) or not _is_web_address(stream_url):
         raise _absurd("stream_path", _without_secrets(stream_url), "an http or https address")
@@ -219,22 +237,17 @@ def _scale_value(image: Mapping[str, Any], name: str, where: str) -> float:
     return number
 
 
-def _check_unique(entries: Sequence[FrameEntry]) -> None:
+def _without_repetitions(entries: Sequence[FrameEntry]) -> tuple[FrameEntry, ...]:
+    """Each entry once; a number that stands for two frames is refused: no one could tell which it is."""
     by_number: dict[int, FrameEntry] = {}
-    by_key: dict[tuple[datetime, str], FrameEntry] = {}
     for entry in entries:
-        if entry.number in by_number:
+        other = by_number.setdefault(entry.number, entry)
+        if str(other) != str(entry) or not other.scale.is_same(entry.scale):
             raise ServiceError(
-                f"the metadata lists img_number {entry.number} twice: {by_number[entry.number]} and {entry}",
-                "report it to the service",
-            )
-        key = (entry.time, entry.satellite)
-        if key in by_key:
-            raise ServiceError(
-                f"the metadata lists the same img_start_date and satellite twice: {by_key[key]} and {entry}",
+                f"the metadata lists img_number {entry.number} twice: {other} and {entry}",
                 "report it to the service, or leave that day out with --start / --end",
             )
-        by_number[entry.number] = by_key[key] = entry
+    return tuple(by_number.values())
 
 
 def _next_minute(date: datetime) -> datetime:

@@ -1,8 +1,10 @@
 """Where the access token comes from: a file, the environment, or a login."""
 
+import errno
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +18,8 @@ TOKEN_VARIABLE = "NDVI_ARCHIVE_TOKEN"  # noqa: S105 - a name, not a secret
 
 _LOGIN_SECONDS = 120
 
+_LONGEST_TOKEN = 1 << 16
+
 _UNREACHABLE = ("Connection failed", "Connection timeout")
 """How the messages of `destinepyauth` end where no connection could be made."""
 
@@ -25,6 +29,9 @@ class TokenSource:
 
     The order is: `token_file`, the variable `NDVI_ARCHIVE_TOKEN`, a login with `destinepyauth` and its own
     `DESPAUTH_…` settings.
+
+    A token file that everybody can read or write is refused. One that its group can read is accepted: that is
+    how Kubernetes mounts a secret for a process that is not root (mode 0440 and `fsGroup`).
     """
 
     def __init__(self, token_file: Path | None = None) -> None:
@@ -62,13 +69,25 @@ class TokenSource:
 
 def _read(path: Path) -> str:
     try:
-        return _checked(path.read_text(), f"the token file {path}")
+        # Without waiting: a pipe may have no one who writes to it.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            _check_private(os.fstat(file.fileno()).st_mode, path)
+            return _checked(file.read(_LONGEST_TOKEN).decode(), f"the token file {path}")
     except OSError as error:
         raise LoginError(
             f"the token file {path} cannot be read: {error.strerror}", "check --token-file"
         ) from None
     except UnicodeDecodeError:
         raise LoginError(f"the token file {path} is not text", "check --token-file") from None
+
+
+def _check_private(mode: int, path: Path) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise LoginError(f"the token file {path} is no regular file", "put the token into a file of its own")
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise LoginError(f"the token file {path} can be read or written by others", f"run: chmod 600 {path}")
 
 
 def _from_environment() -> str:

@@ -31,6 +31,10 @@ class Scale:
         """Whether codes stand for values at all."""
         return isfinite(self.minimum) and isfinite(self.maximum)
 
+    def is_same(self, other: "Scale") -> bool:
+        """Whether two scales say the same; all that are not finite do."""
+        return self == other or not (self.is_finite or other.is_finite)
+
 
 @dataclass(frozen=True)
 class FrameEntry:

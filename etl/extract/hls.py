@@ -1,14 +1,16 @@
 """HLS playlists: the list of segments that make one stream."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from urllib.parse import urlsplit
 
 import m3u8
 
 from etl.errors import ServiceError
+from etl.extract.address import Address
 from etl.extract.boxes import BoxReader
 from etl.extract.http import HttpClient, without_query
 from etl.extract.remote import RemoteFile
@@ -47,22 +49,87 @@ class Segment:
     header: Part | None
 
 
-def read_playlist(client: HttpClient, url: str, size: tuple[int, int]) -> list[Segment]:
+class Playlist:
+    """A playlist whose address, and whose segments' addresses, can expire and are then asked for again.
+
+    Attributes:
+        segments: the segments as they were listed first; their addresses may have expired.
+    """
+
+    def __init__(self, client: HttpClient, address: Address, size: tuple[int, int]) -> None:
+        """Read a playlist; see `read_playlist`."""
+        self._client = client
+        self._address = address
+        self._size = size
+        self.segments = self._current = read_playlist(client, address, size)
+
+    def open(self, index: int) -> RemoteFile:
+        """The file of segment `index`."""
+        part = self.segments[index].media
+
+        def listed() -> str:
+            return self._current[index].media.url
+
+        return self._open(part, listed)
+
+    def open_header(self) -> RemoteFile | None:
+        """The file of what must be read before a segment, or None."""
+
+        def listed() -> str:
+            header = self._current[0].header
+            assert header is not None  # noqa: S101 - it was there, and is compared
+            return header.url
+
+        header = self.segments[0].header
+        return self._open(header, listed) if header else None
+
+    def _open(self, part: Part, listed: Callable[[], str]) -> RemoteFile:
+        def ask_again() -> str:
+            self._read_again()
+            return listed()
+
+        address = Address(self._client, listed(), ask_again, identity=part.url)
+        return RemoteFile(self._client, address, part.offset, part.length)
+
+    def _read_again(self) -> None:
+        self._address.renew()
+        again = read_playlist(self._client, self._address, self._size)
+        if [_likeness(segment) for segment in again[: len(self.segments)]] != [
+            _likeness(segment) for segment in self.segments
+        ]:
+            raise ServiceError(
+                f"the playlist {self._address.name} changed while it was read", "run the command again"
+            )
+        self._current = again
+
+
+def _likeness(segment: Segment) -> list[object]:
+    """What stays the same of a segment when its address is signed anew."""
+    parts = [part for part in (segment.header, segment.media) if part]
+    return [
+        segment.start,
+        *((urlsplit(part.url).path.rpartition("/")[2], part.offset, part.length) for part in parts),
+    ]
+
+
+def read_playlist(client: HttpClient, address: Address | str, size: tuple[int, int]) -> list[Segment]:
     """Read a playlist; of a list of variants, the one of the given size or else the largest bandwidth.
 
     Args:
         client: the session to use.
-        url: address of the playlist.
+        address: address of the playlist.
         size: (columns, rows) of the frames.
 
     Raises:
         ServiceError: It cannot be read, or holds what cannot be read exactly: another protocol than http
             or https, encryption, discontinuities, or a window that does not begin at the first segment.
     """
-    playlist = _load(client, url)
+    address = Address(client, address) if isinstance(address, str) else address
+    playlist = _load(client, address)
+    url = address.url
     if playlist.is_variant:
         url = _variant(playlist, url, size)
-        playlist = _load(client, url)
+        playlist = _load(client, Address(client, url))
     name = without_query(url)
     if not playlist.segments:
         raise ServiceError(f"the playlist {name} lists no segments", "report it to the service")
@@ -75,12 +142,17 @@ def read_playlist(client: HttpClient, url: str, size: tuple[int, int]) -> list[S
 class SegmentReader:
     """Segments one after the other, as one file that can only be read forwards."""
 
-    def __init__(self, client: HttpClient, segments: list[Segment]) -> None:
-        self._client = client
-        header = segments[0].header
-        parts = [*([header] if header else []), *(segment.media for segment in segments)]
+    def __init__(self, playlist: Playlist, first: int = 0) -> None:
+        """Open nothing yet.
+
+        Args:
+            playlist: what lists the segments.
+            first: index of the segment to begin with.
+        """
+        header = playlist.open_header()
         self._is_transport = header is None
-        self._parts = iter(parts)
+        segments = map(playlist.open, range(first, len(playlist.segments)))
+        self._files = chain([header] if header else [], segments)
         self._file: RemoteFile | None = None
         self._boxes = BoxReader()
 
@@ -100,10 +172,10 @@ class SegmentReader:
                 if self._boxes.is_cut or (self._is_transport and self._file.tell() % PACKET):
                     raise ServiceError(f"{self._file.name} is cut", "report it to the service")
                 self._file.close()
-            part = next(self._parts, None)
-            if part is None:
+            following = next(self._files, None)
+            if following is None:
                 return b""
-            self._file = RemoteFile(self._client, part.url, part.offset, part.length)
+            self._file = following
 
     def seekable(self) -> bool:
         """It is not possible to jump."""
@@ -123,16 +195,9 @@ class SegmentReader:
             self._file.close()
 
 
-def _load(client: HttpClient, url: str) -> m3u8.M3U8:
-    name = without_query(url)
-    response = client.get(url)
-    if response.status_code != 200:
-        response.close()
-        raise ServiceError(
-            f"the playlist {name} answered {response.status_code} {response.reason}", "run the command again"
-        )
-    text = client.read(response, _LONGEST_PLAYLIST)
-    with _well_formed(url):
+def _load(client: HttpClient, address: Address) -> m3u8.M3U8:
+    response, text = client.whole(address.get, _LONGEST_PLAYLIST)
+    with _well_formed(address.url):
         return m3u8.loads(text.decode(), uri=response.url)
 
 

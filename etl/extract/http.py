@@ -1,22 +1,22 @@
 """HTTP for metadata and video: one session, bounded retries, exact byte ranges, no secrets in messages."""
 
 import logging
+import random
 import re
+import time
+from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from etl import __version__
 from etl.errors import ServiceError
+from etl.extract.patience import Patience, PatientAdapter
 
 log = logging.getLogger(__name__)
-
-TIMEOUT = (10.0, 60.0)
-"""Seconds to wait for a connection, and for the next bytes of an answer."""
 
 RETRIES = 5
 """How often a request is tried again without any progress."""
@@ -40,13 +40,30 @@ class _Session(requests.Session):
 
 
 class _Retry(Retry):
-    """Retries that are told in the log."""
+    """Retries that are told."""
 
-    def increment(self, *args: Any, **settings: Any) -> Self:  # noqa: ANN401 - passed on as they come
-        following = super().increment(*args, **settings)
+    tell: Callable[[str, int], None]
+
+    def new(self, **settings: Any) -> Self:  # noqa: ANN401 - passed on as they come
+        following = super().new(**settings)
+        following.tell = self.tell
+        return following
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: Any = None,  # noqa: ANN401 - passed on
+        *args: Any,  # noqa: ANN401 - passed on
+        **settings: Any,  # noqa: ANN401 - passed on
+    ) -> Self:
+        following = super().increment(method, url, response, *args, **settings)
+        if response is not None:
+            # Else its body would be read to the end, however long that is.
+            response.close()
         last = following.history[-1]
-        why = f"it answered {last.status}" if last.status else reason_of(last.error or ConnectionError())
-        log.warning("%s; trying again (%d of %d)", why, RETRIES - int(following.total or 0), RETRIES)
+        why = f"answered {last.status}" if last.status else f"failed: {reason_of(last.error or OSError())}"
+        self.tell(f"{without_query(url or '')} {why}", RETRIES - int(following.total or 0))
         return following
 
 
@@ -55,20 +72,25 @@ class HttpClient:
 
     Attributes:
         bytes_received: bytes of all bodies read so far.
-        pause: seconds to wait before a second retry.
+        retries: requests, connections and addresses that were tried again so far.
+        patience: how long a server is waited for.
     """
 
-    def __init__(self, pause: float = 0.5) -> None:
+    def __init__(self, pause: float = 0.5, patience: Patience | None = None) -> None:
         """Open nothing yet.
 
         Args:
             pause: seconds to wait before a second retry; twice as long before every further one.
+            patience: how long a server is waited for.
         """
         self.bytes_received = 0
-        self.pause = pause
+        self.retries = 0
+        self.patience = patience or Patience()
+        self._pause = pause
         self._session = _Session()
         self._versions: dict[str, dict[str, str]] = {}
         self._session.headers["User-Agent"] = f"ndvi-archive/{__version__}"
+        self._session.hooks["response"].append(_drop_redirection)
         retry = _Retry(
             total=RETRIES,
             backoff_factor=pause,
@@ -79,8 +101,9 @@ class HttpClient:
             allowed_methods=("GET",),
             raise_on_status=False,
         )
+        retry.tell = self.tell_retry
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+            self._session.mount(scheme, PatientAdapter(self.patience, retry))
 
     def close(self) -> None:
         """Drop all connections."""
@@ -94,36 +117,74 @@ class HttpClient:
         Raises:
             ServiceError: No answer could be had.
         """
+        timeout = (self.patience.connect, self.patience.silence)
         try:
-            return self._session.get(url, headers=headers, params=params, timeout=TIMEOUT, stream=True)
+            return self._session.get(url, headers=headers, params=params, timeout=timeout, stream=True)
         except (requests.RequestException, HTTPError, ValueError) as error:
             raise ServiceError(
                 f"{without_query(url)} cannot be reached: {reason_of(error)}",
                 "check the address and the network, then run the command again",
             ) from None
 
-    def check_unchanged(self, url: str, version: dict[str, str]) -> None:
+    def tell_retry(self, why: str, attempt: int) -> None:
+        """Count and log that something is tried again.
+
+        Args:
+            why: what happened, and to what.
+            attempt: how often that makes it without progress.
+        """
+        self.retries += 1
+        fields = {"reason": why, "attempt": attempt, "of": RETRIES}
+        log.warning(
+            "%s; trying again (%d of %d)", why, attempt, RETRIES, extra={"event": "retry", "fields": fields}
+        )
+
+    def pause_before(self, attempt: int) -> None:
+        """Wait before a retry: twice as long before every further one, and not always equally long."""
+        pause = min(LONGEST_PAUSE, self._pause * 2.0 ** (attempt - 2))
+        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+
+    def check_unchanged(self, identity: str, version: dict[str, str]) -> None:
         """Compare what an answer tells of a file with what earlier answers told.
 
         Args:
-            url: address of the file.
+            identity: the address the file had first.
             version: what identifies its contents, such as the header `ETag`, by name.
 
         Raises:
             ServiceError: The file is another now.
         """
-        known = self._versions.setdefault(url, {})
+        known = self._versions.setdefault(identity, {})
         if any(known.get(name, value) != value for name, value in version.items()):
-            raise ServiceError(f"{without_query(url)} changed while it was read", "run the command again")
+            raise ServiceError(
+                f"{without_query(identity)} changed while it was read", "run the command again"
+            )
         known.update(version)
 
-    def read(self, response: requests.Response, limit: int) -> bytes:
-        """The whole body of an answer.
+    def whole(self, send: Callable[[], requests.Response], limit: int) -> tuple[requests.Response, bytes]:
+        """An answer and the whole of its body; where that breaks off it is asked for again.
+
+        Args:
+            send: sends the request.
+            limit: most bytes the body may have.
 
         Raises:
-            ServiceError: It ends early or is longer than `limit` bytes.
+            ServiceError: There is no answer, it keeps breaking off, or it is too long.
         """
-        url = without_query(response.url)
+        attempt = 0
+        while True:
+            response = send()
+            try:
+                return response, self._body(response, limit)
+            except requests.RequestException as error:
+                why = f"the answer of {without_query(response.url)} ended early: {reason_of(error)}"
+            attempt += 1
+            if attempt > RETRIES:
+                raise ServiceError(why, "run the command again; if it stays so, report it to the service")
+            self.tell_retry(why, attempt)
+            self.pause_before(attempt)
+
+    def _body(self, response: requests.Response, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
         try:
@@ -132,16 +193,19 @@ class HttpClient:
                 parts.append(part)
                 if size > limit:
                     raise ServiceError(
-                        f"{url} answered more than {limit} bytes", "check that this is the right address"
+                        f"{without_query(response.url)} answered more than {limit} bytes",
+                        "check that this is the right address",
                     )
-        except requests.RequestException as error:
-            raise ServiceError(
-                f"the answer of {url} ended early: {reason_of(error)}", "run the command again"
-            ) from None
         finally:
             response.close()
             self.bytes_received += size
         return b"".join(parts)
+
+
+def _drop_redirection(response: requests.Response, **settings: object) -> None:
+    """Close a redirection unread: its body would be read to the end, however long that is."""
+    if response.is_redirect:
+        response.raw.close()
 
 
 def without_query(url: str) -> str:

@@ -17,12 +17,20 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from etl.extract.hls import Segment, SegmentReader, read_playlist
+from etl.errors import ServiceError
+from etl.extract.address import Address
+from etl.extract.hls import Playlist, SegmentReader
 from etl.extract.http import HttpClient
 from etl.extract.remote import ByteReader, RemoteFile
 from etl.extract.transport import PACKET, TransportReader
 
 _BUFFER = 1 << 18
+
+_CODING_BLOCK = 64
+"""Pixels to whose multiple the sides of a coded frame can be rounded up (ITU-T H.265, 7.4.3.2.1)."""
+
+_MOST_BETWEEN_PACKETS = 1 << 28
+"""Bytes that are read for one packet of the video at most, unless raw frames are larger still."""
 
 
 class UnreadableError(Exception):
@@ -30,10 +38,15 @@ class UnreadableError(Exception):
 
 
 class CarefulReader:
-    """Hands bytes to FFmpeg and keeps what went wrong: an exception would not get through it unharmed."""
+    """Hands bytes to FFmpeg and keeps what went wrong: an exception would not get through it unharmed.
 
-    def __init__(self, reader: ByteReader) -> None:
+    A stream that never comes to the next packet, or to the end of its index, is not followed for ever.
+    """
+
+    def __init__(self, reader: ByteReader, most_between_packets: int = _MOST_BETWEEN_PACKETS) -> None:
         self._reader = reader
+        self._most = most_between_packets
+        self._fruitless = 0
         self._failure: BaseException | None = None
 
     def read(self, size: int) -> bytes:
@@ -43,7 +56,13 @@ class CarefulReader:
             OSError: Something went wrong; `check` tells what.
         """
         with self._kept():
-            return self._reader.read(size)
+            data = self._reader.read(size)
+            self._fruitless += len(data)
+            if self._fruitless > self._most:
+                raise ServiceError(
+                    f"the stream has {self._most} bytes without a frame", "report it to the service"
+                )
+            return data
 
     def seekable(self) -> bool:
         """Whether it is possible to jump."""
@@ -70,7 +89,8 @@ class CarefulReader:
         self._reader.close()
 
     def check(self) -> None:
-        """Raise what went wrong, if anything did."""
+        """Raise what went wrong, if anything did; else a packet has come."""
+        self._fruitless = 0
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -119,13 +139,14 @@ class Media(Protocol):
         """
 
 
-def recognise(client: HttpClient, source: str | Path, size: tuple[int, int]) -> Media:
+def recognise(client: HttpClient, source: Address | Path, size: tuple[int, int]) -> Media:
     """Find out from its first bytes which container a stream is in.
 
     Args:
         client: the session to use.
-        source: http or https address, or the path of a local file.
-        size: (columns, rows) of the frames, which chooses among the variants of a playlist.
+        source: where the stream is, or the path of a local file.
+        size: (columns, rows) of the frames: nothing larger is decoded, and of a playlist's variants the one
+            of that size is chosen.
 
     Raises:
         UnreadableError: It is neither MP4, MPEG-TS nor HLS.
@@ -133,7 +154,7 @@ def recognise(client: HttpClient, source: str | Path, size: tuple[int, int]) -> 
     """
 
     def reopen() -> ByteReader:
-        return RemoteFile(client, source) if isinstance(source, str) else source.open("rb")
+        return RemoteFile(client, source) if isinstance(source, Address) else source.open("rb")
 
     reader = reopen()
     try:
@@ -143,24 +164,27 @@ def recognise(client: HttpClient, source: str | Path, size: tuple[int, int]) -> 
     finally:
         reader.close()
     if head[4:8] in (b"ftyp", b"styp", b"moov", b"free", b"mdat", b"wide"):
-        return _FileMedia(reopen, "mov")
+        return _FileMedia(reopen, "mov", size)
     if head[:1] == b"G" and head[PACKET : PACKET + 1] == b"G":
-        return _FileMedia(reopen, "mpegts")
-    if head.startswith(b"#EXTM3U") and isinstance(source, str):
-        return _SegmentMedia(client, read_playlist(client, source, size))
+        return _FileMedia(reopen, "mpegts", size)
+    if head.startswith(b"#EXTM3U") and isinstance(source, Address):
+        return _SegmentMedia(Playlist(client, source, size), size)
     raise UnreadableError("it is neither MP4, MPEG-TS nor HLS")
 
 
 class _FileMedia:
     """MP4 or MPEG-TS in one file."""
 
-    def __init__(self, reopen: Callable[[], ByteReader], container_format: str) -> None:
+    def __init__(
+        self, reopen: Callable[[], ByteReader], container_format: str, size: tuple[int, int]
+    ) -> None:
         self._reopen = reopen
         self._format = container_format
+        self._size = size
 
     @contextmanager
     def open(self, seconds: float) -> Iterator[Opened]:
-        with _opened(self._reopen(), self._format) as opened:
+        with _opened(self._reopen(), self._format, self._size) as opened:
             if seconds:
                 stream = opened.container.streams.video[0]
                 offset = round((opened.start + Fraction(seconds)) / _time_base(stream))
@@ -174,10 +198,10 @@ class _FileMedia:
 class _SegmentMedia:
     """HLS: MPEG-TS or fMP4 in segments."""
 
-    def __init__(self, client: HttpClient, segments: list[Segment]) -> None:
-        self._client = client
-        self._segments = segments
-        self._format = "mpegts" if segments[0].header is None else "mov"
+    def __init__(self, playlist: Playlist, size: tuple[int, int]) -> None:
+        self._playlist = playlist
+        self._size = size
+        self._format = "mpegts" if playlist.segments[0].header is None else "mov"
         self._start: Fraction | None = None
 
     @contextmanager
@@ -185,21 +209,21 @@ class _SegmentMedia:
         if self._start is None:
             with self._opened_at(0) as opened:
                 self._start = opened.start
-        index = bisect_right(self._segments, seconds, key=lambda segment: segment.start) - 1 if seconds else 0
-        with self._opened_at(max(index, 0)) as opened:
+        index = bisect_right(self._playlist.segments, seconds, key=lambda segment: segment.start) - 1
+        with self._opened_at(max(index, 0) if seconds else 0) as opened:
             yield replace(opened, start=self._start)
 
     def _opened_at(self, index: int) -> AbstractContextManager[Opened]:
-        return _opened(SegmentReader(self._client, self._segments[index:]), self._format)
+        return _opened(SegmentReader(self._playlist, index), self._format, self._size)
 
 
 @contextmanager
-def _opened(source: ByteReader, container_format: str) -> Iterator[Opened]:
+def _opened(source: ByteReader, container_format: str, size: tuple[int, int]) -> Iterator[Opened]:
     transport = TransportReader(source) if container_format == "mpegts" else None
-    reader = CarefulReader(transport or source)
+    reader = CarefulReader(transport or source, max(_MOST_BETWEEN_PACKETS, 4 * size[0] * size[1]))
     try:
         try:
-            container = _demuxer(reader, container_format)
+            container = _demuxer(reader, container_format, size)
             reader.check()
         except (av.FFmpegError, OSError) as error:
             reader.check()
@@ -217,7 +241,13 @@ def _opened(source: ByteReader, container_format: str) -> Iterator[Opened]:
         source.close()
 
 
-def _demuxer(reader: ByteReader, container_format: str) -> InputContainer:
+def decoder_limits(size: tuple[int, int]) -> dict[str, str]:
+    """Options with which a decoder refuses frames that are larger, before it allocates memory for them."""
+    columns, rows = (-(-side // _CODING_BLOCK) * _CODING_BLOCK for side in size)
+    return {"max_pixels": str(columns * rows)}
+
+
+def _demuxer(reader: CarefulReader, container_format: str, size: tuple[int, int]) -> InputContainer:
     # The length of a stream is not needed; finding it would mean to read its end.
     options = {"skip_estimate_duration_from_pts": "1"}
     container = av.open(
@@ -225,6 +255,7 @@ def _demuxer(reader: ByteReader, container_format: str) -> InputContainer:
         format=container_format,
         io_open=_refuse,
         buffer_size=_BUFFER,
+        options=decoder_limits(size),
         container_options=options,
         metadata_errors="replace",
     )

@@ -1,19 +1,16 @@
 """A file on an HTTP server, read by ranges, and what all readers of bytes have in common."""
 
 import io
-import logging
-import random
 import re
-import time
 from typing import Protocol
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from etl.errors import ServiceError
-from etl.extract.http import LONGEST_PAUSE, RETRIES, HttpClient, reason_of, without_query
-
-log = logging.getLogger(__name__)
+from etl.extract.address import Address
+from etl.extract.http import RETRIES, HttpClient, reason_of
+from etl.extract.patience import PORTION
 
 _FIRST_WINDOW = 1 << 18
 _LARGEST_WINDOW = 1 << 24
@@ -42,39 +39,48 @@ class RemoteFile:
     """A file on an HTTP server, read by ranges: what FFmpeg reads and seeks in.
 
     Ranges grow while they are read in sequence, so that little more than the needed part is downloaded. A
-    connection that breaks is resumed at the exact byte.
+    connection that breaks is resumed at the exact byte, and so is one whose address has expired.
     """
 
-    def __init__(self, client: HttpClient, url: str, offset: int = 0, length: int | None = None) -> None:
+    def __init__(
+        self, client: HttpClient, address: Address | str, offset: int = 0, length: int | None = None
+    ) -> None:
         """Describe the file; nothing is requested yet.
 
         Args:
             client: the session to use.
-            url: http or https address.
+            address: http or https address.
             offset: first byte of the part that is the file.
             length: bytes of that part; None is up to the end.
         """
-        self.name = without_query(url)
         self._client = client
-        self._url = url
+        self._address = Address(client, address) if isinstance(address, str) else address
         self._offset = offset
         self._position = offset
         self._end = None if length is None else offset + length
         self._response: requests.Response | None = None
         self._response_end: int | None = None
         self._window = _FIRST_WINDOW
+        self._failures = 0
+        self._failed_at = offset
+        self._why = ""
+
+    @property
+    def name(self) -> str:
+        """The address without what could be secret."""
+        return self._address.name
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes from the present position, none at the end of the file.
 
         Raises:
             ServiceError: The server refuses, keeps failing, or the file changed.
+            LoginError: The address expired, and asking for another one is refused.
         """
-        failures = 0
         while self._end is None or self._position < self._end:
             if self._response is None and not self._request():
                 return b""
-            data = self._receive(size)
+            data = self._receive(size) if self._response is not None else b""
             if data:
                 return data
             complete = self._response_end is None or self._position >= self._response_end
@@ -83,8 +89,7 @@ class RemoteFile:
             if complete and at_end:
                 self._end = self._position
             elif not complete:
-                failures += 1
-                self._pause(failures)
+                self._try_again()
         return b""
 
     def seekable(self) -> bool:
@@ -122,9 +127,10 @@ class RemoteFile:
         if self._response_end is not None:
             size = min(size, self._response_end - self._position)
         try:
-            data: bytes = self._response.raw.read(size)
+            # What has come is taken at once, so that nothing is lost with the connection.
+            data: bytes = self._response.raw.read1(size)
         except (HTTPError, OSError) as error:
-            log.info("%s: connection lost at byte %d: %s", self.name, self._position, reason_of(error))
+            self._why = reason_of(error)
             if self._response_end is None:
                 self._response_end = self._position + 1
             return b""
@@ -140,7 +146,7 @@ class RemoteFile:
             last = min(last, self._end - 1)
         self._window = min(2 * self._window, _LARGEST_WINDOW)
         headers = {"Range": f"bytes={self._position}-{last}", "Accept-Encoding": "identity"}
-        response = self._client.get(self._url, headers=headers)
+        response = self._address.get(headers)
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             response.close()
             if self._end is not None:
@@ -148,12 +154,6 @@ class RemoteFile:
                     f"{self.name} ends at byte {self._position} already", "report it to the service"
                 )
             return False
-        if response.status_code not in (requests.codes.ok, requests.codes.partial_content):
-            response.close()
-            raise ServiceError(
-                f"{self.name} answered {response.status_code} {response.reason}",
-                "run the command again; if it stays so, report it to the service",
-            )
         self._response = response
         if response.status_code == requests.codes.partial_content:
             self._accept_range(response)
@@ -183,7 +183,9 @@ class RemoteFile:
         target, self._position = self._position, 0
         while self._position < target:
             if not self._receive(min(1 << 16, target - self._position)):
-                raise ServiceError(f"{self.name} ended early", "run the command again")
+                # Lost on the way there: that is no progress.
+                self.close()
+                self._position, self._response_end = target, target + 1
 
     def _limit_to(self, end: int | None) -> None:
         """The answer goes up to this byte, but no further than the file."""
@@ -197,16 +199,22 @@ class RemoteFile:
         if length:
             version["length"] = length
         try:
-            self._client.check_unchanged(self._url, version)
+            self._client.check_unchanged(self._address.identity, version)
         except ServiceError:
             self.close()
             raise
 
-    def _pause(self, failures: int) -> None:
-        if failures > RETRIES:
+    def _try_again(self) -> None:
+        """Wait a little after a lost connection; the less has come since the one before, the less often."""
+        if self._position - self._failed_at >= PORTION or self._position < self._failed_at:
+            self._failures = 0
+        self._failures += 1
+        self._failed_at = self._position
+        why, self._why = self._why or "the connection was closed", ""
+        if self._failures > RETRIES:
             raise ServiceError(
-                f"{self.name} breaks off at byte {self._position}, {failures} times in a row",
+                f"{self.name} breaks off at byte {self._position}, {self._failures} times in a row: {why}",
                 "run the command again; if it stays so, report it to the service",
             )
-        pause = min(LONGEST_PAUSE, self._client.pause * 2 ** (failures - 2))
-        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+        self._client.tell_retry(f"{self.name} breaks off at byte {self._position}: {why}", self._failures)
+        self._client.pause_before(self._failures)

@@ -18,10 +18,11 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from etl.errors import ServiceError, StreamError
+from etl.errors import ArchiveError, ServiceError, StreamError
+from etl.extract.address import Address
 from etl.extract.frame import Codes
-from etl.extract.http import HttpClient, without_query
-from etl.extract.media import Media, Opened, UnreadableError, recognise
+from etl.extract.http import HttpClient
+from etl.extract.media import Media, Opened, UnreadableError, decoder_limits, recognise
 from etl.extract.numbering import FRAME_RATE, BrokenError, Clock, DamagedError, Picture, with_true_numbers
 
 log = logging.getLogger(__name__)
@@ -45,19 +46,23 @@ class Video:
     """A video stream, opened by address or, for a local source named by the user, by path."""
 
     def __init__(
-        self, client: HttpClient, source: str | Path, size: tuple[int, int], threads: int = 0
+        self,
+        client: HttpClient,
+        source: Address | str | Path,
+        size: tuple[int, int],
+        threads: int = 0,
     ) -> None:
         """Describe the stream; nothing is opened yet.
 
         Args:
             client: the session to use.
             source: http or https address, or the path of a local file.
-            size: (columns, rows) every frame must have.
+            size: (columns, rows) every frame must have; a stream with larger ones is not decoded.
             threads: decoder threads; 0 is one a core.
         """
-        self._name = without_query(source) if isinstance(source, str) else str(source)
         self._client = client
-        self._source = source
+        self._source = Address(client, source) if isinstance(source, str) else source
+        self._name = self._source.name if isinstance(self._source, Address) else str(source)
         self._size = size
         self._threads = threads
         self._media: Media | None = None
@@ -69,6 +74,7 @@ class Video:
             StreamError: A frame is missing, repeated, damaged or of another size, or the stream cannot be
                 downloaded or is no video. Its number is that of the first frame that could not be had; all
                 before it were yielded.
+            LoginError: The stream's address expired, and asking for another one is refused.
         """
         for run in runs(numbers):
             done = 0
@@ -145,7 +151,8 @@ class Video:
             codec = stream.codec_context
             codec.thread_type = "AUTO"
             codec.thread_count = threads
-            codec.options = _STRICT
+            self._check_size("it", codec.width, codec.height)
+            codec.options = _STRICT | decoder_limits(self._size)
             pictures = self._pictures(opened, first if seconds else None, threads)
             if codec.has_b_frames:
                 pictures = with_true_numbers(pictures, from_start=not seconds)
@@ -162,7 +169,7 @@ class Video:
         while True:
             try:
                 packet = next(packets, None)
-            except (BrokenError, ServiceError):
+            except (BrokenError, ArchiveError):
                 # All packets so far were whole, so what the decoder still holds is good.
                 yield from self._held(codec, clock, last, None)
                 raise
@@ -208,11 +215,7 @@ class Video:
         number = clock.number(frame.pts)
         if frame.is_corrupt:
             raise BrokenError(f"frame {number} is damaged")
-        if (frame.width, frame.height) != self._size:
-            raise BrokenError(
-                f"frame {number} has {frame.width} × {frame.height} pixels,"
-                f" the metadata says {self._size[0]} × {self._size[1]}"
-            )
+        self._check_size(f"frame {number}", frame.width, frame.height)
         name = frame.format.name
         bits = frame.format.components[0].bits
         if name.removesuffix("le").rstrip("0123456789") not in _LUMA_FIRST and name not in _LUMA_FIRST:
@@ -224,13 +227,19 @@ class Video:
         codes = rows[: frame.height, : frame.width]
         return Picture(number, codes, bits, frame.key_frame, clock.order(number, is_key=frame.key_frame))
 
+    def _check_size(self, what: str, columns: int, rows: int) -> None:
+        if (columns, rows) != self._size:
+            raise BrokenError(
+                f"{what} has {columns} × {rows} pixels, the metadata says {self._size[0]} × {self._size[1]}"
+            )
+
 
 def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
     """The packets of a stream, and at the end an empty one.
 
     Raises:
         DamagedError: A packet is not whole.
-        ServiceError: The stream cannot be downloaded.
+        ArchiveError: The stream cannot be downloaded.
     """
     try:
         for packet in opened.container.demux(opened.container.streams.video[0]):
@@ -257,7 +266,7 @@ def _whole_packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
             if held is not None:
                 yield held
             held = packet
-    except (BrokenError, ServiceError):
+    except (BrokenError, ArchiveError):
         if held is not None:
             yield held
         raise

@@ -1,9 +1,10 @@
 """Appending frames to an archive, and the commit that makes them visible.
 
 Objects are written in this order: the frames' `ndvi` objects as they come; then, for a commit, the tail
-chunks of the arrays along time, each array's own metadata, and last the root with the consolidated
-metadata, in one atomic put. A reader that opens the group sees a whole prefix of the frames at any moment.
-A run trusts the committed root and writes again whatever an interrupted run left beyond it.
+chunks of the arrays along time, each array's own metadata (that of `time` last), and in the end the root with
+the consolidated metadata, in one atomic put. A reader that opens the group sees a whole prefix of the frames
+at any moment; one that ignores consolidated metadata sees in every single array a whole prefix that never
+shrinks. A run trusts the committed root; see `etl.load.recovery` for what an interrupted one left beyond it.
 """
 
 import json
@@ -84,12 +85,10 @@ class Appender:
             StorageError: The storage refuses the write.
         """
         self._check_follows(frame)
-        if not (self._rows or self._is_new):
-            self._restore_lengths()
         entry = frame.entry
         self._frames[len(self._columns["time"]) + len(self._rows)] = frame.values
-        for key in [key for key in self._frame_objects if not key.endswith(ROOT)]:
-            self._put(key, self._frame_objects.pop(key).to_bytes())
+        keys = [key for key in self._frame_objects if not key.endswith(ROOT)]
+        self._put_all({key: self._frame_objects.pop(key).to_bytes() for key in keys})
         self._rows.append(
             {
                 "time": int(entry.time.timestamp()),
@@ -127,20 +126,19 @@ class Appender:
             for name, column in COLUMNS.items()
         }
         documents = {
-            name: _with_length(document, length) if name in ALONG_TIME else document
+            name: with_length(document, length) if name in ALONG_TIME else document
             for name, document in self._documents().items()
         }
         consolidated = {**self._root["consolidated_metadata"], "metadata": documents}
         root = {**self._root, "consolidated_metadata": consolidated}
 
-        for key, data in self._static.items():
-            self._put(key, data)
+        tails = dict(self._static)
         for name, values in columns.items():
-            for key, buffer in _tail_chunks(name, documents[name], values, committed).items():
-                self._put(key, buffer.to_bytes())
-        for name in documents if self._is_new else ALONG_TIME:
-            self._put(f"{name}/{ROOT}", _to_json(documents[name]))
-        self._put(ROOT, _to_json(root))
+            tails |= _tail_chunks(name, documents[name], values, committed)
+        self._put_all(tails)
+        names = documents if self._is_new else ALONG_TIME
+        self._put_all(own_metadata({name: documents[name] for name in names}))
+        self._put_all({ROOT: to_json(root)})
 
         visible = self._entries
         self._root, self._columns, self._rows, self._entries = root, columns, [], []
@@ -150,16 +148,6 @@ class Appender:
     def _documents(self) -> dict[str, Any]:
         documents: dict[str, Any] = self._root["consolidated_metadata"]["metadata"]
         return documents
-
-    def _restore_lengths(self) -> None:
-        """Shorten again the arrays that an interrupted commit has lengthened.
-
-        Readers that ignore consolidated metadata would pair its times with the frames to come.
-        """
-        for name in ALONG_TIME:
-            key, document = f"{name}/{ROOT}", _to_json(self._documents()[name])
-            if self._store.get(f"{self._prefix}/{key}") != document:
-                self._put(key, document)
 
     def _check_follows(self, frame: PackedFrame) -> None:
         entry = frame.entry
@@ -178,9 +166,15 @@ class Appender:
         if self._newest is not None and entry.time < self._newest:
             raise IncompatibleError(f"{entry} is older than the newest archived frame", remedy)
 
-    def _put(self, key: str, data: bytes) -> None:
-        self._store.put(f"{self._prefix}/{key}", data)
-        self.bytes_written += len(data)
+    def _put_all(self, objects: Mapping[str, bytes]) -> None:
+        self._store.put_all({f"{self._prefix}/{key}": data for key, data in objects.items()})
+        self.bytes_written += sum(map(len, objects.values()))
+
+
+def own_metadata(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
+    """The metadata objects of arrays by key, in the order of writing: `time` is the last to change."""
+    names = sorted(documents, key=lambda name: name == "time")
+    return {f"{name}/{ROOT}": to_json(documents[name]) for name in names}
 
 
 def check_fits(inventory: Inventory, grid: Grid, bits: int | None = None) -> None:
@@ -193,12 +187,12 @@ def check_fits(inventory: Inventory, grid: Grid, bits: int | None = None) -> Non
     if inventory.grid != grid:
         raise IncompatibleError(
             f"the stream's grid {_describe(grid)} is not that of {where}, {_describe(inventory.grid)}",
-            "archive the new grid under another --archive",
+            "archive the new grid under another --archive, or take all frames anew with --rebuild",
         )
     if bits is not None and inventory.bits != bits:
         raise IncompatibleError(
             f"the stream has {bits} bits; {where} is made from {inventory.bits}-bit video",
-            "archive the new stream under another --archive",
+            "archive the new stream under another --archive, or take all frames anew with --rebuild",
         )
 
 
@@ -210,7 +204,7 @@ def _encoder(
     name: str, document: Mapping[str, Any], length: int
 ) -> tuple[dict[str, Buffer], zarr.Array[Any]]:
     """An array in memory with the committed codecs: what is written to it turns up as encoded objects."""
-    metadata = default_buffer_prototype().buffer.from_bytes(_to_json(_with_length(document, length)))
+    metadata = default_buffer_prototype().buffer.from_bytes(to_json(with_length(document, length)))
     objects = {f"{name}/{ROOT}": metadata}
     array = zarr.open_array(MemoryStore(objects), path=name, mode="r+", zarr_format=3)
     # A chunk of nothing but fill is an object too, so that a missing one is always damage.
@@ -219,17 +213,19 @@ def _encoder(
 
 def _tail_chunks(
     name: str, document: Mapping[str, Any], values: NDArray[Any], committed: int
-) -> dict[str, Buffer]:
+) -> dict[str, bytes]:
     """The encoded chunks that hold the values from `committed` on, by key."""
     objects, array = _encoder(name, document, len(values))
     first = committed // COLUMN_CHUNK * COLUMN_CHUNK
     array[first:] = values[first:]
-    return {key: data for key, data in objects.items() if not key.endswith(ROOT)}
+    return {key: data.to_bytes() for key, data in objects.items() if not key.endswith(ROOT)}
 
 
-def _with_length(document: Mapping[str, Any], length: int) -> dict[str, Any]:
+def with_length(document: Mapping[str, Any], length: int) -> dict[str, Any]:
+    """An array's metadata document with another length along time."""
     return {**document, "shape": [length, *document["shape"][1:]]}
 
 
-def _to_json(document: Mapping[str, Any]) -> bytes:
+def to_json(document: Mapping[str, Any]) -> bytes:
+    """A metadata object as it is written."""
     return json.dumps(document, indent=2).encode()

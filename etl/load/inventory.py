@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import Store
+from zarr.storage import StorePath
 
 from etl.errors import IncompatibleError, UsageError
-from etl.extract.frame import SATELLITES
+from etl.extract.frame import SATELLITES, FrameEntry, Scale
 from etl.load.lease import LEASE
-from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, FORMAT, Layout
+from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, FORMAT, Keys, Layout
 from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
@@ -81,9 +83,27 @@ class Inventory:
         return "sharded" if codecs[0]["name"] == "sharding_indexed" else "flat"
 
     @property
+    def keys(self) -> Keys:
+        """How the keys of its chunks are made."""
+        name: Keys = self.root["consolidated_metadata"]["metadata"]["ndvi"]["chunk_key_encoding"]["name"]
+        return name
+
+    @property
     def group_key(self) -> str:
         """Key of the Zarr group in the archive."""
         return f"{self.folder}/{GROUP}"
+
+    def entry(self, position: int) -> FrameEntry:
+        """What is known of one frame, as the metadata listed it when it was archived."""
+        columns = self.columns
+        scale = Scale(float(columns["source_min"][position]), float(columns["source_max"][position]))
+        number = int(columns["frame_number"][position])
+        return FrameEntry(number, self.times[position], self.satellites[position], scale)
+
+    def array(self, name: str) -> zarr.Array[Any]:
+        """One of the group's arrays, as it was committed."""
+        objects = self.store.zarr(self.group_key)
+        return _array(objects, self.root["consolidated_metadata"]["metadata"], name)
 
     def frame(self, position: int) -> NDArray[np.int16]:
         """The stored values of one frame, shape (rows, columns), NDVI / 0.0001, −32768 = no data.
@@ -92,8 +112,7 @@ class Inventory:
             IncompatibleError: Its object is damaged.
         """
         try:
-            array = zarr.open_array(self.store.zarr(self.group_key), path="ndvi", mode="r")
-            return np.asarray(array[position], np.int16)
+            return np.asarray(self.array("ndvi")[position], np.int16)
         except (ValueError, RuntimeError, OSError) as error:
             raise IncompatibleError(
                 f"frame {position} in {self.store.location(self.group_key)} is damaged: {error}",
@@ -134,7 +153,8 @@ def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:
         root = json.loads(data)
         attributes = root["attributes"]
         version = attributes["ndvi_archive_format"]
-        documents = root["consolidated_metadata"]["metadata"]
+        if "metadata" not in root["consolidated_metadata"]:
+            raise ValueError("no consolidated metadata")
     except (ValueError, KeyError, TypeError) as error:
         raise IncompatibleError(
             f"{where} is not an archive of this program, or its {ROOT} is damaged",
@@ -145,16 +165,28 @@ def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:
             f"{where} has format {version}; this program knows format {FORMAT}",
             "use the version of ndvi-archive that wrote it, or a newer one",
         )
+    return inventory_of(store, folder, root)
+
+
+def inventory_of(store: LocalFolder, folder: str, root: Mapping[str, Any]) -> Inventory:
+    """Read what a root metadata document makes visible, whether it is the committed one or to be.
+
+    Raises:
+        IncompatibleError: That is not all there, or damaged.
+        StorageError: The storage refuses to be read.
+    """
     try:
+        documents = root["consolidated_metadata"]["metadata"]
         grid, bits = _grid_and_bits(documents)
-        group = zarr.open_group(store.zarr(f"{folder}/{GROUP}"), mode="r")
         frames = documents["ndvi"]["shape"][0]
-        columns = {name: _read_column(group, name, frames) for name in COLUMNS}
-        inventory = Inventory(store, folder, attributes["continent"], grid, bits, root, columns)
+        objects = store.zarr(f"{folder}/{GROUP}")
+        columns = {name: _read_column(_array(objects, documents, name), frames) for name in COLUMNS}
+        inventory = Inventory(store, folder, root["attributes"]["continent"], grid, bits, root, columns)
         _check(inventory, documents)
     except (ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, OSError) as error:
         raise IncompatibleError(
-            f"{where} is damaged: {type(error).__name__}: {error}", "restore it from a copy"
+            f"{store.location(f'{folder}/{GROUP}')} is damaged: {type(error).__name__}: {error}",
+            "restore it from a copy",
         ) from error
     return inventory
 
@@ -186,11 +218,15 @@ def _grid_and_bits(documents: Mapping[str, Any]) -> tuple[Grid, int]:
     return Grid(columns, rows, (west, south, east, north)), ndvi["attributes"]["source_bits"]
 
 
-def _read_column(group: zarr.Group, name: str, frames: int) -> NDArray[Any]:
+def _array(objects: Store, documents: Mapping[str, Any], name: str) -> zarr.Array[Any]:
+    """An array as the root describes it: its own metadata can be those of a commit under way."""
+    return zarr.Array.from_dict(StorePath(objects, name), documents[name])
+
+
+def _read_column(array: zarr.Array[Any], frames: int) -> NDArray[Any]:
     """Read an array along time; raise ValueError where a missing object would read as fill."""
-    array = group[name]
-    if not isinstance(array, zarr.Array) or array.nchunks_initialized != array.nchunks:
-        raise ValueError(f"objects of {name} are missing")
+    if array.nchunks_initialized != array.nchunks:
+        raise ValueError(f"objects of {array.basename} are missing")
     return np.asarray(array[:frames])
 
 

@@ -2,21 +2,29 @@
 
 import fcntl
 import json
+import logging
+import math
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from etl.errors import BusyError, StorageError
 from etl.load.stores import LocalFolder, make_folders
 
+log = logging.getLogger(__name__)
+
 LEASE = ".lease"
+
+_POLL_SECONDS = 0.2
 
 
 @contextmanager
-def lease(store: LocalFolder, folder: str, *, wait: bool = False) -> Iterator[None]:
+def lease(store: LocalFolder, folder: str, wait: float = 0.0) -> Iterator[None]:
     """Hold the exclusive right to write into a folder of the archive.
 
     The kernel drops the lock when the process ends, however it ends.
@@ -24,7 +32,7 @@ def lease(store: LocalFolder, folder: str, *, wait: bool = False) -> Iterator[No
     Args:
         store: the archive's storage.
         folder: the folder, or the empty string for the archive's root.
-        wait: wait for the present holder instead of giving up.
+        wait: seconds to wait for the present holder before giving up; `math.inf` is for ever.
 
     Raises:
         BusyError: Another process holds it; the message names that process and since when.
@@ -38,7 +46,7 @@ def lease(store: LocalFolder, folder: str, *, wait: bool = False) -> Iterator[No
         raise _refused(path, error) from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _lock(file, wait)
             file.truncate(0)
             file.write(_own_name())
         except BlockingIOError:
@@ -53,6 +61,25 @@ def lease(store: LocalFolder, folder: str, *, wait: bool = False) -> Iterator[No
             yield
         finally:
             file.truncate(0)
+
+
+def _lock(file: BinaryIO, wait: float) -> None:
+    if wait == math.inf:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return None
+    end = time.monotonic() + wait
+    told = False
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise
+        if not told:
+            file.seek(0)
+            log.info("waiting up to %g s for %s to finish writing", wait, _holder(file.read()))
+            told = True
+        time.sleep(min(_POLL_SECONDS, max(0.0, end - time.monotonic())))
 
 
 def _own_name() -> bytes:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 from zarr.core.buffer import Buffer
+from zarr.core.chunk_key_encodings import ChunkKeyEncodingLike
 from zarr.core.common import JSON
 from zarr.storage import MemoryStore
 
@@ -22,6 +23,12 @@ FORMAT = 1
 
 Layout = Literal["sharded", "flat"]
 """`sharded`: one object a frame; `flat`: one object a chunk, for readers that cannot read shards."""
+
+Keys = Literal["default", "v2"]
+"""How the keys of a group's chunks are made, as Zarr names it: `ndvi/c/0/0/0` or `ndvi/0/0/0`.
+
+A rebuilt group uses the other one, so that its objects and those it replaces can lie side by side.
+"""
 
 CHUNK = 512
 """Rows and columns of an `ndvi` chunk."""
@@ -119,6 +126,9 @@ COLUMNS: Mapping[str, Column] = {
 ALONG_TIME = ("ndvi", *COLUMNS)
 """All arrays along time."""
 
+ARRAYS = (*ALONG_TIME, "latitude", "longitude", "crs")
+"""All arrays of a group."""
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -129,12 +139,14 @@ class Schema:
         grid: the grid of every frame.
         bits: bit depth of the video codes the values are made from.
         layout: one object a frame, or one a chunk.
+        keys: how the keys of its chunks are made.
     """
 
     continent: str
     grid: Grid
     bits: int
     layout: Layout = "sharded"
+    keys: Keys = "default"
 
 
 def empty_group(schema: Schema) -> dict[str, bytes]:
@@ -143,6 +155,7 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
     objects: dict[str, Buffer] = {}
     group = zarr.create_group(MemoryStore(objects), attributes=_group_attributes(schema))
     rows, columns = min(CHUNK, grid.rows), min(CHUNK, grid.columns)
+    keys: ChunkKeyEncodingLike = {"name": schema.keys, "separator": "/"}
     shard = (1, _round_up(grid.rows, rows), _round_up(grid.columns, columns))
     group.create_array(
         "ndvi",
@@ -150,6 +163,7 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
         chunks=(1, rows, columns),
         shards=shard if schema.layout == "sharded" else None,
         dtype="int16",
+        chunk_key_encoding=keys,
         fill_value=FILL_VALUE,
         compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
         dimension_names=("time", "latitude", "longitude"),
@@ -161,6 +175,7 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
             shape=(0,),
             chunks=(COLUMN_CHUNK,),
             dtype=column.dtype,
+            chunk_key_encoding=keys,
             fill_value=column.fill_value,
             compressors=_COMPRESSOR,
             dimension_names=("time",),
@@ -172,6 +187,7 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
             shape=values.shape,
             chunks=values.shape,
             dtype="float64",
+            chunk_key_encoding=keys,
             fill_value=np.nan,
             compressors=_COMPRESSOR,
             dimension_names=(name,),
@@ -183,7 +199,14 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
             },
         )
         array[:] = values
-    crs = group.create_array("crs", shape=(), dtype="int32", fill_value=0, attributes=_crs_attributes(grid))
+    crs = group.create_array(
+        "crs",
+        shape=(),
+        dtype="int32",
+        chunk_key_encoding=keys,
+        fill_value=0,
+        attributes=_crs_attributes(grid),
+    )
     crs[...] = 4326
     with warnings.catch_warnings():
         # zarr-python warns that other implementations may not read consolidated metadata; they ignore it.

@@ -1,13 +1,18 @@
 """Where an archive's objects live: the one seam between the archive and its storage.
 
 An object is named by a key with `/` between its parts, relative to the archive's root. Writing an object
-is atomic and durable: a reader sees the old bytes or the new ones, and once `put` has returned the object
-survives a power loss. The order of `put` calls is therefore the order of commits.
+is atomic and durable: a reader sees the old bytes or the new ones, and once `put` or `put_all` has returned
+the objects survive a power loss. The order of these calls is therefore the order of commits.
 """
 
+import errno
 import os
+import shutil
 import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from zarr.abc.store import Store
 from zarr.storage import LocalStore
@@ -49,23 +54,110 @@ class LocalFolder:
         Raises:
             StorageError: The disk is full, read-only, not permitted, …; the old object is untouched.
         """
-        target = self.root / key
-        partial = self.root.joinpath(*Path(key).parts[:-1][:1], PARTIAL, uuid.uuid4().hex)
+        self.put_all({key: data})
+
+    def put_all(self, objects: Mapping[str, bytes]) -> None:
+        """Write objects whose order among themselves does not matter, each as a whole.
+
+        They turn up as close to one another as the storage can do it, in the order given.
+
+        Raises:
+            StorageError: As `put`; each object is then the old or the new one.
+        """
+        written: list[tuple[Path, str]] = []
+        key = ""
         try:
-            make_folders(target.parent)
-            make_folders(partial.parent)
-            try:
+            for key, data in objects.items():
+                partial = self.root.joinpath(*Path(key).parts[:-1][:1], PARTIAL, uuid.uuid4().hex)
+                make_folders((self.root / key).parent)
+                make_folders(partial.parent)
+                written.append((partial, key))
                 with partial.open("xb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                partial.replace(target)
-            except OSError:
-                partial.unlink(missing_ok=True)
-                raise
-            _sync_folder(target.parent)
+            for partial, key in written:
+                self._reveal(partial, key)
+            for folder in dict.fromkeys((self.root / key).parent for key in objects):
+                _sync_folder(folder)
         except OSError as error:
+            for partial, _ in written:
+                with suppress(OSError):
+                    partial.unlink(missing_ok=True)
             raise self._refused("write", key, error) from error
+
+    def copy(self, source: str, target: str) -> None:
+        """Make the object at `source` an object at `target` too, replacing the one there.
+
+        Raises:
+            StorageError: As `put`, or there is nothing at `source`.
+        """
+        partial = self.root / Path(target).parts[0] / PARTIAL / uuid.uuid4().hex
+        try:
+            make_folders((self.root / target).parent)
+            make_folders(partial.parent)
+            try:
+                partial.hardlink_to(self.root / source)
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP):
+                    raise
+                data = (self.root / source).read_bytes()
+            else:
+                self._reveal(partial, target)
+                # Renaming onto another link of the same file leaves both.
+                partial.unlink(missing_ok=True)
+                _sync_folder((self.root / target).parent)
+                return
+        except OSError as error:
+            raise self._refused("write", target, error) from error
+        self.put(target, data)
+
+    def delete(self, prefix: str) -> None:
+        """Remove an object, or a folder and all below it; nothing happens where there is none.
+
+        Raises:
+            StorageError: The storage refuses.
+        """
+        path = self.root / prefix
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._refused("remove", prefix, error) from error
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of the objects directly below the prefix, sorted, hidden ones left out.
+
+        Raises:
+            StorageError: The storage refuses to tell.
+        """
+        try:
+            return sorted(path.name for path in (self.root / prefix).iterdir() if _is_object(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise self._refused("read", prefix, error) from error
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys of all objects below the prefix, in no order, those in hidden folders left out.
+
+        Raises:
+            StorageError: The storage refuses to tell.
+        """
+        try:
+            for folder, folders, files in os.walk(self.root / prefix, onerror=_raise):
+                folders[:] = [name for name in folders if name[0] != "."]
+                for name in files:
+                    if name[0] != ".":
+                        yield (Path(folder) / name).relative_to(self.root).as_posix()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._refused("read", prefix, error) from error
 
     def exists(self, key: str) -> bool:
         """Whether there is an object or a folder of that name.
@@ -128,6 +220,10 @@ class LocalFolder:
         """The address by which other programs open the object."""
         return str(self.root / key)
 
+    def _reveal(self, partial: Path, key: str) -> None:
+        """Let a file that is written take its place."""
+        partial.replace(self.root / key)
+
     def _entries(self) -> list[Path]:
         try:
             return [path for path in self.root.iterdir() if path.name != _OF_THE_DISK]
@@ -164,6 +260,14 @@ def make_folders(folder: Path) -> None:
         make_folders(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync_folder(folder.parent)
+
+
+def _is_object(path: Path) -> bool:
+    return path.name[0] != "." and path.is_file()
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _sync_folder(folder: Path) -> None:

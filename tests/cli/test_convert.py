@@ -230,16 +230,6 @@ def test_info_tells_what_the_archive_holds(service: StandIn, archive: Path) -> N
     assert figures[0]["bbox"] == list(BBOX)
 
 
-def test_json_logs_are_one_object_a_line(service: StandIn, archive: Path) -> None:
-    ended = run(
-        "--log-format", "json", "convert", "Europe", "--archive", archive, variables=with_token(service)
-    )
-
-    events = [json.loads(line) for line in ended.err.splitlines()]
-    assert {"time", "level", "logger", "message"} == set(events[0])
-    assert json.loads(ended.out)["archived"] == 20
-
-
 def test_quiet_tells_nothing_but_the_summary(service: StandIn, archive: Path) -> None:
     ended = run("-q", "convert", "Europe", "--archive", archive, variables=with_token(service))
 

@@ -28,7 +28,10 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "token"
+    """A token file that only its owner can read."""
+    path = tmp_path / "token"
+    path.touch(0o600)
+    return path
 
 
 def test_a_token_file_comes_first(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +86,7 @@ def test_a_variable_without_a_token_is_told(content: bytes, monkeypatch: pytest.
 
 
 def test_a_missing_file_is_told(file: Path) -> None:
+    file.unlink()
     with pytest.raises(LoginError, match="cannot be read: No such file or directory; check --token-file"):
         TokenSource(file).token()
 
@@ -90,6 +94,44 @@ def test_a_missing_file_is_told(file: Path) -> None:
 def test_a_folder_is_no_token_file(tmp_path: Path) -> None:
     with pytest.raises(LoginError, match="cannot be read: Is a directory"):
         TokenSource(tmp_path).token()
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o606, 0o644, 0o777])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_file_that_others_can_read_or_write_is_refused(file: Path, mode: int, linked: bool) -> None:
+    file.write_text("secret-token")
+    file.chmod(mode)
+    if linked:
+        file = file.with_name("link")
+        file.symlink_to("token")
+    with pytest.raises(LoginError, match="by others; run: chmod 600") as caught:
+        TokenSource(file).token()
+    assert "secret-token" not in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o600, 0o640, 0o660])
+def test_a_file_that_owner_and_group_can_read_is_accepted(file: Path, mode: int) -> None:
+    file.write_text("token")
+    file.chmod(mode)
+    assert TokenSource(file).token() == "token"
+
+
+def test_a_file_that_has_become_public_is_not_read_again(file: Path) -> None:
+    file.write_text("first")
+    source = TokenSource(file)
+    source.token()
+    file.write_text("second")
+    file.chmod(0o644)
+    with pytest.raises(LoginError, match="by others"):
+        source.renew()
+
+
+def test_a_pipe_or_a_device_is_no_token_file_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(LoginError, match="is no regular file"):
+            TokenSource(path).token()
 
 
 # From here on with a login.

@@ -253,19 +253,26 @@ def test_a_pause_that_the_server_asks_for_is_kept(server: StandIn, traffic: Traf
 def test_an_answer_can_be_too_long(blob: str) -> None:
     client = HttpClient(pause=0.0)
     with pytest.raises(ServiceError, match="more than 1000000 bytes"):
-        client.read(client.get(blob), 1_000_000)
+        client.whole(lambda: client.get(blob), 1_000_000)
 
 
-def test_an_answer_that_breaks_off_is_told(server: StandIn, blob: str) -> None:
-    server.faults.cut_after = 5000
+def test_an_answer_that_breaks_off_is_asked_for_again(server: StandIn, blob: str) -> None:
+    server.faults.cut_after, server.faults.cut_times = 5000, RETRIES
+    client = HttpClient(pause=0.0)
+    assert client.whole(lambda: client.get(blob), 1 << 30)[1] == BLOB
+    assert client.retries == RETRIES
+
+
+def test_an_answer_that_always_breaks_off_is_told(server: StandIn, blob: str) -> None:
+    server.faults.cut_after, server.faults.cut_times = 5000, -1
     client = HttpClient(pause=0.0)
     with pytest.raises(ServiceError, match=r"blob\.bin ended early"):
-        client.read(client.get(blob), 1 << 30)
+        client.whole(lambda: client.get(blob), 1 << 30)
 
 
 def test_all_bytes_are_counted(blob: str) -> None:
     client = HttpClient(pause=0.0)
-    assert client.read(client.get(blob), 1 << 30) == BLOB
+    assert client.whole(lambda: client.get(blob), 1 << 30)[1] == BLOB
     file = RemoteFile(client, blob)
     file.read(1000)
     file.close()

@@ -1,5 +1,6 @@
 """Frames to archive, archives made of them, and readers that are not ours."""
 
+import errno
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,10 @@ import pytest
 import zarr
 from numpy.typing import NDArray
 
-from etl.errors import StorageError
 from etl.extract.frame import Codes, Frame, FrameEntry, Scale
 from etl.load.archive import Appender
 from etl.load.inventory import Inventory, read_inventory
+from etl.load.recovery import recover
 from etl.load.schema import Schema
 from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
@@ -41,7 +42,7 @@ ALONG_TIME = (
 
 
 class WatchedFolder(LocalFolder):
-    """A folder that notes every put, and that refuses all from one of them on."""
+    """A folder that notes every object put, and that refuses all from one of them on."""
 
     def __init__(
         self, root: Path, *, refused_from: int | None = None, after: Callable[[], None] | None = None
@@ -51,11 +52,12 @@ class WatchedFolder(LocalFolder):
         self._refused_from = refused_from
         self._after = after
 
-    def put(self, key: str, data: bytes) -> None:
+    def _reveal(self, partial: Path, key: str) -> None:
         if len(self.puts) == self._refused_from:
-            raise StorageError(f"put {self._refused_from} of {key} was refused", "accept it")
-        super().put(key, data)
-        self.puts.append((key, len(data)))
+            raise OSError(errno.ENOSPC, f"put {self._refused_from} of {key} was refused")
+        size = partial.stat().st_size
+        super()._reveal(partial, key)
+        self.puts.append((key, size))
         if self._after:
             self._after()
 
@@ -89,10 +91,12 @@ def frames(numbers: Iterable[int], schema: Schema = SMALL) -> list[PackedFrame]:
 
 
 def archive(store: LocalFolder, packed: Iterable[PackedFrame], schema: Schema = SMALL) -> Appender:
-    """Append and commit as one run."""
+    """Append and commit as one run: what is archived already is left out."""
+    inventory = recover(store, FOLDER)
     appender = Appender(store, FOLDER, schema)
     for each in packed:
-        appender.append(each)
+        if inventory is None or (each.entry.time, each.entry.satellite) not in inventory.index:
+            appender.append(each)
     appender.commit()
     return appender
 

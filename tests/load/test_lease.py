@@ -1,5 +1,6 @@
 """One writer at a time, also among processes."""
 
+import math
 import multiprocessing
 import os
 import socket
@@ -21,11 +22,11 @@ PATIENCE = 30.0
 Start = Callable[..., tuple[SpawnProcess, Connection]]
 
 
-def _hold(root: Path, folder: str, wait: bool, pipe: Connection) -> None:
+def _hold(root: Path, folder: str, wait: float, pipe: Connection) -> None:
     """Ask for the lease, tell what came of it, and hold it until told to let go."""
     pipe.send("asking")
     try:
-        with lease(LocalFolder(root), folder, wait=wait):
+        with lease(LocalFolder(root), folder, wait):
             pipe.send("holding")
             pipe.recv()
         pipe.send("released")
@@ -38,7 +39,7 @@ def start(store: LocalFolder) -> Iterator[Start]:
     """Starts a process that asks for a lease; kills it in the end."""
     started: list[SpawnProcess] = []
 
-    def start(folder: str, *, wait: bool = False) -> tuple[SpawnProcess, Connection]:
+    def start(folder: str, *, wait: float = 0.0) -> tuple[SpawnProcess, Connection]:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_hold, args=(store.root, folder, wait, theirs))
@@ -115,7 +116,7 @@ def test_leases_of_other_folders_do_not_hinder(store: LocalFolder, start: Start)
 
 def test_who_waits_gets_the_lease_as_soon_as_it_is_free(store: LocalFolder, start: Start) -> None:
     with lease(store, "europe"):
-        process, pipe = start("europe", wait=True)
+        process, pipe = start("europe", wait=math.inf)
         while not _is_blocked(process):
             assert process.is_alive()
             assert not pipe.poll(0.01), "two processes hold the lease"

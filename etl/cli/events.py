@@ -1,0 +1,40 @@
+"""The events of `--log-format json`.
+
+A line of that log is an object with `time`, `level`, `event`, `logger`, `message` and the fields of its
+event. Names and fields stay as they are from version to version; messages do not. A new event gets its name
+where it is logged, `log.info("text", extra={"event": "name", "fields": {...}})`, and a line here.
+"""
+
+from collections.abc import Mapping
+
+EVENTS: Mapping[str, str] = {
+    "log": "anything without a name of its own",
+    "error": "why the program ends: exit_code, and traceback with -vv",
+    "another_error": "an error on the way out, after the one that ends the program: exit_code",
+    # A run.
+    "run_started": "a run begins",
+    "planned": "the service was asked: new, archived",
+    "progress": "now and then: done, planned, frames_per_second, seconds_left",
+    "retry": "a request or a connection is tried again: reason, attempt, of",
+    "frames_committed": "readers see more frames: frames, archived, planned, newest",
+    "stale": "the newest frame is older than allowed: days, newest",
+    # What is odd about frames: `frame` names one, `frames` counts those of which the log names no more.
+    "frame_late": "older than the newest archived one, absent, and not archived: frame or frames",
+    "frame_republished": "other values in the stream than in the archive: frame or frames",
+    "frame_renumbered": "another number in the stream than in the archive: frame or frames",
+    "frame_withdrawn": "archived and no longer listed: frame or frames",
+    "frame_duplicate": "another has the same time and satellite: frame or frames",
+    "frames_before_first": "older than the archive's first, and not archived: frames",
+    "numbering_unchecked": "no archived frame could be compared with the stream",
+    # The archive.
+    "commit_completed": "a commit that an earlier run began was completed: frames",
+    "metadata_restored": "metadata that an interrupted run had changed are as committed again",
+    "rebuild_started": "a rebuild begins, or goes on",
+    "group_replaced": "a rebuild is done: its frames are those of the archive now",
+    "metrics_dropped": "the metrics file told of continents of which it no longer does: continents",
+    # A night; every line of a continent's run has the field `continent`.
+    "continent_begun": "its run begins: continent, pid",
+    "continent_ended": "its run has ended: continent, exit_code",
+    "output": "its run said something that is no JSON: continent",
+}
+"""What each event means, and its fields."""

@@ -1,0 +1,71 @@
+"""The reports of a continent's runs, kept beside what they archived."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from etl.errors import StorageError
+from etl.load.stores import LocalFolder
+
+RUNS = "runs"
+"""Folder of the reports, in a continent's folder."""
+
+KEPT = 30
+"""So many of the newest reports are kept; if all of these runs failed, that of the last success as well."""
+
+_NAME = "%Y%m%dT%H%M%S.%fZ.json"
+_NAMES = re.compile(r"\d{8}T\d{6}\.\d{6}Z\.json")
+
+
+def keep_run(store: LocalFolder, folder: str, text: str, started: datetime) -> None:
+    """Keep the report of a run, and remove those that are too old to be of use.
+
+    No lease is needed: every run has a file of its own.
+
+    Args:
+        store: the archive's storage.
+        folder: the continent's folder in the archive.
+        text: the report, a JSON object.
+        started: when the run began; the file is named after it.
+
+    Raises:
+        StorageError: The storage refuses it.
+    """
+    present = _names(store, folder)
+    moment = started.astimezone(UTC)
+    while (name := moment.strftime(_NAME)) in present:
+        moment += timedelta(microseconds=1)
+    store.put(f"{folder}/{RUNS}/{name}", f"{text}\n".encode())
+    newest_first = sorted([*present, name], reverse=True)
+    last_success = next((each for each in newest_first if _succeeded(_read(store, folder, each))), None)
+    for each in newest_first[KEPT:]:
+        if each != last_success:
+            store.delete(f"{folder}/{RUNS}/{each}")
+
+
+def runs(store: LocalFolder, folder: str) -> list[dict[str, Any]]:
+    """The reports that are kept of a continent's runs, oldest first; files that cannot be read are left out.
+
+    Raises:
+        StorageError: The storage refuses to list them.
+    """
+    found = (_read(store, folder, name) for name in _names(store, folder))
+    return [run for run in found if run is not None]
+
+
+def _names(store: LocalFolder, folder: str) -> list[str]:
+    return [name for name in store.names(f"{folder}/{RUNS}") if _NAMES.fullmatch(name)]
+
+
+def _read(store: LocalFolder, folder: str, name: str) -> dict[str, Any] | None:
+    try:
+        run = json.loads(store.get(f"{folder}/{RUNS}/{name}") or b"")
+    except (StorageError, ValueError, RecursionError):
+        return None
+    return run if isinstance(run, dict) else None
+
+
+def _succeeded(run: Mapping[str, Any] | None) -> bool:
+    return run is not None and run.get("exit_code") == 0

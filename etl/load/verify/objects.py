@@ -1,0 +1,139 @@
+"""The objects of a continent: is each there, is each whole as far as its end tells, is there nothing else?"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import zarr
+from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from etl.load.inventory import COLLECTION, GROUP, ROOT
+from etl.load.schema import ALONG_TIME
+from etl.load.verify.findings import Verdict
+from etl.load.verify.snapshot import Snapshot
+
+BESIDE = (COLLECTION, "thumbnail.png", "overview.png")
+"""Files beside the group; the catalog's part of the verification reads them."""
+
+_RUNS = "runs/"
+_NO_CHUNK = np.iinfo(np.uint64).max
+_BLOSC_HEADER = 16
+
+Index = tuple[int, ...]
+
+
+def check_objects(snapshot: Snapshot, verdict: Verdict) -> set[int]:
+    """Look at every object's presence and end; nothing is decoded.
+
+    Returns:
+        Positions of the frames whose objects are not all there and whole.
+    """
+    group = snapshot.group_key
+    present = {key.removeprefix(f"{group}/") for key in snapshot.store.keys(group)}
+    faults: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    known = {ROOT} | {f"{name}/{ROOT}" for name in snapshot.documents}
+    for name, array in snapshot.arrays.items():
+        for index in _indices(array):
+            key = f"{name}/{array.metadata.encode_chunk_key(index)}"
+            known.add(key)
+            fault = None if key in present else "is missing"
+            if name == "ndvi":
+                fault = fault or _fault_of_end(snapshot, array, key)
+                if fault:
+                    faults[index[0]].append((key, fault))
+            elif fault:
+                verdict.found(
+                    "object", f"the object of {_part(array, name, index)} {fault}", f"{group}/{key}"
+                )
+    for position, found in sorted(faults.items()):
+        key, fault = found[0]
+        more = f", and {len(found) - 1} more of its objects are not as they should be" if found[1:] else ""
+        verdict.found("object", f"its object {fault}{more}", f"{group}/{key}", snapshot.frame(position))
+    _check_strays(snapshot, present - known, verdict)
+    return set(faults)
+
+
+def _indices(array: zarr.Array[Any]) -> Iterator[Index]:
+    """Where in the grid of objects an array has one."""
+    size = array.shards or array.chunks
+    return iter(np.ndindex(*(-(-length // step) for length, step in zip(array.shape, size, strict=True))))
+
+
+def _part(array: zarr.Array[Any], name: str, index: Index) -> str:
+    if name not in ALONG_TIME:
+        return name
+    step = array.chunks[0]
+    return f"{name} for the frames at {index[0] * step} to {min(array.shape[0], (index[0] + 1) * step) - 1}"
+
+
+def _fault_of_end(snapshot: Snapshot, array: zarr.Array[Any], key: str) -> str | None:
+    """What is wrong with an object of `ndvi` as far as its size and its few bytes of structure tell."""
+    store = snapshot.store.zarr(snapshot.group_key)
+    size = sync(store.getsize(key))
+    if array.shards is None:
+        header = _read(store, key, RangeByteRequest(0, _BLOSC_HEADER))
+        written = int.from_bytes(header[12:16], "little") if len(header) == _BLOSC_HEADER else None
+        return None if written == size else _wrong_size(size, written)
+    chunks = prod(shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True))
+    length = 16 * chunks + 4
+    tail = _read(store, key, SuffixByteRequest(length)) if size >= length else b""
+    if len(tail) < length or google_crc32c.value(tail[:-4]) != int.from_bytes(tail[-4:], "little"):
+        return f"is cut off or damaged: its {size} bytes do not end with an index of its chunks"
+    index = np.frombuffer(tail[:-4], "<u8").reshape(-1, 2)
+    index = index[index[:, 0] != _NO_CHUNK]
+    written = int(index.sum(axis=1).max(initial=0)) + length
+    return None if written == size else _wrong_size(size, written)
+
+
+def _wrong_size(size: int, written: int | None) -> str:
+    return f"has {size} bytes" + ("" if written is None else f", not {written}")
+
+
+def _read(store: Store, key: str, part: RangeByteRequest | SuffixByteRequest) -> bytes:
+    data = sync(store.get(key, default_buffer_prototype(), part))
+    return b"" if data is None else data.to_bytes()
+
+
+def _check_strays(snapshot: Snapshot, strays: set[str], verdict: Verdict) -> None:
+    beyond, replaced = 0, 0
+    patterns = {name: _patterns(array) for name, array in snapshot.arrays.items()}
+    for key in sorted(strays):
+        name, _, chunk = key.partition("/")
+        own, other = patterns.get(name, (None, None))
+        if own and name in ALONG_TIME and (match := own.fullmatch(chunk)):
+            if int(match[1]) * _step(snapshot.arrays[name]) >= snapshot.length:
+                beyond += 1
+                continue
+        elif other and other.fullmatch(chunk):
+            replaced += 1
+            continue
+        verdict.found("object", "does not belong into the archive", f"{snapshot.group_key}/{key}")
+    if beyond:
+        verdict.note(
+            f"{beyond} objects beyond the committed frames are of a run that was interrupted, or that is"
+            " under way; the next one writes them anew"
+        )
+    if replaced:
+        verdict.note(f"{replaced} objects are of the group before or after a rebuild; they go by themselves")
+    for key in snapshot.store.keys(snapshot.folder):
+        place = key.removeprefix(f"{snapshot.folder}/")
+        if not (place.startswith((f"{GROUP}/", _RUNS)) or place in BESIDE):
+            verdict.found("object", "does not belong into the archive", key)
+
+
+def _step(array: zarr.Array[Any]) -> int:
+    return (array.shards or array.chunks)[0]
+
+
+def _patterns(array: zarr.Array[Any]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Patterns of an array's chunk keys in its own generation, and in the other."""
+    numbers = "/".join(["(0|[1-9][0-9]*)"] * array.ndim)
+    default, v2 = re.compile("/".join(["c", *([numbers] if numbers else [])])), re.compile(numbers or "0")
+    first = str(array.metadata.encode_chunk_key((0,) * array.ndim))
+    return (default, v2) if first[0] == "c" else (v2, default)

@@ -1,0 +1,126 @@
+"""A run: from the listing to the catalog and the report."""
+
+import logging
+from contextlib import closing
+from datetime import UTC, datetime
+
+from etl.catalog.publish import publish
+from etl.errors import ArchiveError, BusyError
+from etl.extract.api import Listing
+from etl.extract.frame import FrameEntry
+from etl.load.archive import Appender, check_fits
+from etl.load.inventory import Inventory, read_inventory
+from etl.load.lease import lease
+from etl.load.recovery import recover
+from etl.load.runs import keep_run
+from etl.load.schema import Schema
+from etl.load.stores import LocalFolder
+from etl.pipeline.alignment import aligned_frames
+from etl.pipeline.appending import append, packed
+from etl.pipeline.asking import ask, grid_of, plan_of
+from etl.pipeline.job import Job, Run, place, service_of
+from etl.pipeline.rebuild import rebuild
+from etl.pipeline.telling import errors_logged, tell, tell_age, tell_odd
+from etl.report import Progress, RunReport
+from etl.signals import Interrupted, deferred
+
+log = logging.getLogger(__name__)
+
+
+def convert(job: Job, report: RunReport | None = None, progress: Progress | None = None) -> RunReport:
+    """Archive what is new: run it again and it appends what has come since.
+
+    Args:
+        job: what to archive, and where.
+        report: filled while the run goes on, so that it tells what was done even if the run fails.
+        progress: called once the number of new frames is known, and after each of them.
+
+    Returns:
+        The report; it is kept in the archive as well.
+
+    Raises:
+        UsageError: The job makes no sense.
+        LoginError: The service refuses the login or the token.
+        ServiceError: The service or its stream fails; the frames before are archived.
+        BusyError: Another process is writing to this continent's archive.
+        IncompatibleError: The archive is damaged, something else, or of another grid.
+        StorageError: The storage refuses to be read or written.
+    """
+    report = report or RunReport(job.continent, job.archive)
+    store, folder = place(job)
+    log.info("%s: run started", job.continent, extra={"event": "run_started"})
+    try:
+        with closing(service_of(job)) as service:
+            try:
+                _archive(Run(job, service, store, folder, report, progress))
+            finally:
+                report.bytes_in, report.retries = service.bytes_received, service.retries
+    except BaseException as error:
+        report.error = str(error) or type(error).__name__
+        report.exit_code = error.exit_code if isinstance(error, ArchiveError | Interrupted) else 1
+        report.finished = datetime.now(UTC)
+        if not isinstance(error, BusyError):
+            with errors_logged(), deferred():
+                _keep(job, store, folder, report)
+        raise
+    report.exit_code = 0
+    report.finished = datetime.now(UTC)
+    with deferred():
+        _keep(job, store, folder, report)
+    return report
+
+
+def _archive(run: Run) -> None:
+    job, report = run.job, run.report
+    with report.stage("extract"):
+        listing = ask(job, run.service, read_inventory(run.store, run.folder))
+    with lease(run.store, run.folder, job.wait):
+        with deferred():
+            inventory = recover(run.store, run.folder)
+        try:
+            if inventory and job.rebuild:
+                rebuild(run, listing, inventory)
+            else:
+                _append_new(run, listing, inventory)
+        except BaseException:
+            if report.archived:
+                with errors_logged():
+                    _publish(run)
+            raise
+        if report.archived or inventory:
+            _publish(run)
+
+
+def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None:
+    job, report = run.job, run.report
+    grid = grid_of(listing)
+    if inventory:
+        check_fits(inventory, grid)
+    if inventory and job.layout not in (None, inventory.layout):
+        log.warning("the archive's layout is %s and stays so", inventory.layout)
+    plan = plan_of(job, listing, inventory)
+    tell(plan, inventory, report)
+
+    def open_appender(bits: int) -> Appender:
+        keys = inventory.keys if inventory else "default"
+        schema = Schema(job.continent, grid, bits, job.layout or "sharded", keys)
+        return Appender(run.store, run.folder, schema)
+
+    def on_changed(entry: FrameEntry) -> None:
+        tell_odd("republished", [entry], report)
+
+    with closing(aligned_frames(run.service, listing, plan, inventory, on_changed)) as frames:
+        append(run, packed(frames, report), open_appender)
+
+
+def _publish(run: Run) -> None:
+    with run.report.stage("catalog"), deferred():
+        run.report.bytes_out += publish(run.store, run.folder, run.job.templates)
+
+
+def _keep(job: Job, store: LocalFolder, folder: str, report: RunReport) -> None:
+    """Keep the report in the archive, if there is one."""
+    inventory = read_inventory(store, folder)
+    if inventory:
+        tell_age(inventory.times[-1], job.stale_after, report)
+        keep_run(store, folder, report.to_json(), report.started)

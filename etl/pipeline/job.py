@@ -1,0 +1,106 @@
+"""What a run is asked to do, and how it reaches the service and the archive."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from etl.errors import UsageError
+from etl.extract.api import DEFAULT_API_URL, DEFAULT_MAX_PIXELS
+from etl.extract.auth import TokenSource
+from etl.extract.service import ContinentService
+from etl.load.inventory import check_root, folder_of
+from etl.load.schema import Layout
+from etl.load.stores import LocalFolder, open_store
+from etl.plan import Duplicates
+from etl.report import Progress, RunReport
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to archive, and where.
+
+    Attributes:
+        continent: the name by which the service knows the continent.
+        archive: address of the archive: a folder.
+        start: first time, UTC; None is the first archived frame, or in a new archive the first there is.
+        end: last time, UTC; None is the newest frame there is.
+        api_url: address of the service's API.
+        token_file: file with an access token; None is the environment or a login.
+        layout: layout of a new archive; None is `sharded`, or that of the archive there is.
+        templates: folder of the catalog's templates; None is those that come with the program.
+        settle: days a frame's time must be past before it is archived, so that frames that are published
+            late still find their place.
+        duplicates: which of several frames of one satellite at one time to archive.
+        rebuild: read the frames in these dates anew, and replace the archived continent at the end.
+        wait: seconds to wait for another run that is writing.
+        commit_frames: a commit is made after so many frames, …
+        commit_seconds: … or after so many seconds, whichever comes first.
+        stale_after: days after which an archive without a newer frame is called stale; None is never.
+        max_pixels: most pixels a frame may have.
+    """
+
+    continent: str
+    archive: str
+    start: datetime | None = None
+    end: datetime | None = None
+    api_url: str = DEFAULT_API_URL
+    token_file: Path | None = None
+    layout: Layout | None = None
+    templates: Path | None = None
+    settle: float = 0.0
+    duplicates: Duplicates = "first"
+    rebuild: bool = False
+    wait: float = 0.0
+    commit_frames: int = 64
+    commit_seconds: float = 60.0
+    stale_after: float | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+
+def place(job: Job) -> tuple[LocalFolder, str]:
+    """The storage and the continent's folder in it.
+
+    Raises:
+        UsageError: The continent, the address or the dates are none.
+        IncompatibleError: The place holds something else.
+        StorageError: The storage refuses to be read.
+    """
+    folder = folder_of(job.continent)
+    if job.start and job.end and job.start > job.end:
+        raise UsageError(
+            f"the start {job.start:%Y-%m-%dT%H:%M} is after the end {job.end:%Y-%m-%dT%H:%M}",
+            "check --start and --end",
+        )
+    store = open_store(job.archive)
+    check_root(store)
+    return store, folder
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job under way.
+
+    Attributes:
+        job: what to archive, and where.
+        service: where the frames come from.
+        store: the archive's storage.
+        folder: the continent's folder in it.
+        report: filled while the run goes on.
+        progress: called once the number of new frames is known, and after each of them.
+    """
+
+    job: Job
+    service: ContinentService
+    store: LocalFolder
+    folder: str
+    report: RunReport
+    progress: Progress | None = None
+
+
+def service_of(job: Job) -> ContinentService:
+    """The service the job names; close it in the end.
+
+    Raises:
+        UsageError: The address is not an http or https address.
+    """
+    return ContinentService(job.api_url, TokenSource(job.token_file), max_pixels=job.max_pixels)

@@ -1,0 +1,92 @@
+"""Being told to end: signals and a deadline end a run at the next moment at which nothing is half done."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from etl.errors import ServiceError
+
+
+class Interrupted(BaseException):
+    """The process was asked to end by SIGINT or SIGTERM.
+
+    Attributes:
+        exit_code: 128 and the number of the signal, as shells count.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+class DeadlineError(ServiceError):
+    """The run has taken longer than it may."""
+
+
+_depth = 0
+_kept: BaseException | None = None
+
+
+@contextmanager
+def ending_on_signals(deadline: float | None = None) -> Iterator[None]:
+    """Raise `Interrupted` on SIGINT and SIGTERM, and `DeadlineError` when the time is over.
+
+    Wherever the program then is, that is raised at once, except within `deferred`. Only the main thread of
+    a process can use this.
+
+    Args:
+        deadline: seconds the block may take; None is any time.
+
+    Raises:
+        Interrupted: A signal came.
+        DeadlineError: The deadline passed.
+    """
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        _raise(Interrupted(number))
+
+    def on_deadline(number: int, frame: FrameType | None) -> None:
+        _raise(
+            DeadlineError(
+                f"the deadline of {deadline:g} seconds has passed",
+                "what was committed is archived; run the command again to go on, or give it more time",
+            )
+        )
+
+    handlers = {signal.SIGINT: on_signal, signal.SIGTERM: on_signal, signal.SIGALRM: on_deadline}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    if deadline is not None:
+        signal.setitimer(signal.ITIMER_REAL, deadline)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let the block finish before a signal or the deadline ends the run.
+
+    Raises:
+        Interrupted: A signal came during the block, which is now done.
+        DeadlineError: The deadline passed during the block, which is now done.
+    """
+    global _depth, _kept  # noqa: PLW0603 - signals belong to the process
+    _depth += 1
+    try:
+        yield
+    finally:
+        _depth -= 1
+        if not _depth and _kept is not None:
+            kept, _kept = _kept, None
+            raise kept
+
+
+def _raise(error: BaseException) -> None:
+    global _kept  # noqa: PLW0603 - signals belong to the process
+    if not _depth:
+        raise error
+    _kept = _kept or error

@@ -1,0 +1,262 @@
+"""`ndvi-archive nightly` as a timer runs it: real processes, one a continent."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from etl.demo.scene import SceneFrame
+from etl.demo.service import StandIn, Stream
+from etl.load.runs import runs
+from etl.load.stores import open_store
+from tests.cli.test_convert import assert_holds
+from tests.program import PROGRAM, Ended, clean_environment, contents, run, with_token
+
+TWO = """
+archive = "archive"
+commit_frames = 4
+[[continents]]
+name = "Europe"
+first_date = 2021-03-01
+[[continents]]
+name = "Africa"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration of two continents; the stand-in has the first alone."""
+    path = tmp_path / "nightly.toml"
+    path.write_text(TWO)
+    return path
+
+
+def nightly(service: StandIn, config: Path, *arguments: str | Path, **variables: str) -> Ended:
+    return run("nightly", "--config", config, *arguments, variables=with_token(service) | variables)
+
+
+@contextmanager
+def stalled_night(
+    service: StandIn, europe: Stream, config: Path, report: Path
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A night whose first process has committed and then hangs in the middle of the stream, and its id."""
+    service.faults.stall_after = europe.file.stat().st_size * 9 // 10
+    with subprocess.Popen(
+        [PROGRAM, "nightly", "--config", config, "--report", report],
+        env=clean_environment() | with_token(service),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as night:
+        assert night.stderr is not None
+        begun = next(line for line in night.stderr if "Europe begins as process " in line)
+        next(line for line in night.stderr if line.startswith("Europe: ") and "committed 4 of 20" in line)
+        assert service.faults.stalled.wait(60)
+        yield night, int(begun.split()[-1])
+
+
+def test_one_that_fails_does_not_stop_the_others(
+    service: StandIn, scenes: list[SceneFrame], config: Path, tmp_path: Path
+) -> None:
+    config.write_text(TWO.replace('"Europe"', '"Asia"').replace('"Africa"', '"Europe"'))
+
+    ended = nightly(service, config, "--report", tmp_path / "r.json", "--metrics", tmp_path / "m.prom")
+
+    assert ended.code == 7
+    assert ended.error.startswith("1 of 2 continents failed: Asia; what was committed is archived;")
+    asia, europe, total = ended.out.splitlines()
+    assert asia.startswith("Asia: failed with exit code 4: ")
+    assert "404" in asia
+    assert europe.startswith("Europe: 20 frames archived; newest 2021-03-10 10:41 UTC, ")
+    assert total == "1 of 2 continents went well, 20 frames archived"
+    assert "\nAsia: Error: " in ended.err
+    assert re.search(r"^Europe: .* committed 20 of 20 frames", ended.err, re.MULTILINE)
+    assert_holds(tmp_path / "archive", scenes)
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["exit_code"] == 7
+    assert [(each["continent"], each["exit_code"]) for each in report["continents"]] == [
+        ("Asia", 4),
+        ("Europe", 0),
+    ]
+    assert "404" in report["continents"][0]["error"]
+    assert report["continents"][1]["archived"] == 20
+    metrics = (tmp_path / "m.prom").read_text()
+    assert 'last_run_exit_code{continent="Asia"} 4.0' in metrics
+    assert 'last_success_timestamp_seconds{continent="Europe"}' in metrics
+    assert 'last_success_timestamp_seconds{continent="Asia"}' not in metrics
+
+
+def test_a_night_without_anything_new_goes_well_and_leaves_every_frame(
+    service: StandIn, scenes: list[SceneFrame], config: Path, tmp_path: Path
+) -> None:
+    service.streams["Africa"] = service.streams["Europe"]
+    not_for_the_processes = {"START": "2021-03-05", "END": "2021-03-05", "LAYOUT": "flat", "QUIET": "1"}
+    variables = {f"NDVI_ARCHIVE_{name}": value for name, value in not_for_the_processes.items()}
+    first = nightly(service, config, **variables)
+    before = contents(tmp_path / "archive/africa/ndvi.zarr")
+
+    second = nightly(service, config)
+
+    assert first.code == 0, first.err
+    assert first.err == ""
+    assert first.out.endswith("2 of 2 continents went well, 40 frames archived\n")
+    assert_holds(tmp_path / "archive", scenes)
+    assert second.code == 0, second.err
+    assert second.out.startswith("Europe: 0 frames archived; newest 2021-03-10 10:41 UTC, ")
+    assert contents(tmp_path / "archive/africa/ndvi.zarr") == before
+
+
+def test_a_dry_run_prints_the_plans_and_writes_nothing(
+    service: StandIn, config: Path, tmp_path: Path
+) -> None:
+    ended = nightly(service, config, "--dry-run", "--metrics", tmp_path / "m.prom")
+
+    assert ended.code == 7
+    assert ended.out.startswith("Europe: would archive 20 frames, 0 there already\n")
+    assert "\nAfrica: failed with exit code 4: " in ended.out
+    assert ended.out.endswith("1 of 2 continents went well, 20 frames to archive\n")
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def test_two_at_once_keep_their_lines_whole_and_tell_them_apart(
+    service: StandIn, scenes: list[SceneFrame], config: Path, tmp_path: Path
+) -> None:
+    service.streams["Africa"] = service.streams["Europe"]
+
+    ended = run(
+        *("--log-format", "json", "nightly", "--config", config, "--parallel", "2"),
+        variables=with_token(service),
+    )
+
+    assert ended.code == 0, ended.err
+    lines = [json.loads(line) for line in ended.err.splitlines()]
+    assert {line["continent"] for line in lines} == {"Europe", "Africa"}
+    for continent in ("Europe", "Africa"):
+        commits = [
+            line for line in lines if line["continent"] == continent and "committed" in line["message"]
+        ]
+        assert commits[-1]["message"].startswith("committed 20 of 20")
+    events = [line["event"] for line in lines]
+    assert events.count("continent_begun") == 2
+    assert "continent_ended" not in events[: len(events) - events[::-1].index("continent_begun")]
+    report = json.loads(ended.out)
+    assert [(each["continent"], each["archived"]) for each in report["continents"]] == [
+        ("Europe", 20),
+        ("Africa", 20),
+    ]
+    assert_holds(tmp_path / "archive", scenes)
+    catalog = json.loads((tmp_path / "archive/catalog.json").read_text())
+    assert [link["href"] for link in catalog["links"] if link["rel"] == "child"] == [
+        "./africa/collection.json",
+        "./europe/collection.json",
+    ]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_processes_well_and_no_further_one_begins(
+    service: StandIn, europe: Stream, config: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    with stalled_night(service, europe, config, tmp_path / "r.json") as (night, child):
+        night.send_signal(number)
+        out, err = night.communicate(timeout=60)
+
+    assert night.returncode == code, err
+    assert "Traceback" not in err
+    archived = xr.open_zarr(tmp_path / "archive/europe/ndvi.zarr").sizes["time"]
+    assert 4 <= archived < 20
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["exit_code"] == code
+    interrupted, not_begun = report["continents"]
+    assert (interrupted["exit_code"], interrupted["archived"]) == (code, archived)
+    assert interrupted["error"].startswith("interrupted by ")
+    assert (not_begun["continent"], not_begun["exit_code"]) == ("Africa", None)
+    assert "Africa was not begun: the night was ended before\n" in out
+    assert not any("Africa" in request.path for request in service.requests)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_a_killed_process_is_told_and_the_next_continent_archived(
+    service: StandIn, europe: Stream, scenes: list[SceneFrame], config: Path, tmp_path: Path
+) -> None:
+    service.streams["Africa"] = europe
+    with stalled_night(service, europe, config, tmp_path / "r.json") as (night, child):
+        os.kill(child, signal.SIGKILL)
+        out, err = night.communicate(timeout=60)
+
+    assert night.returncode == 7, err
+    assert "Error: 1 of 2 continents failed: Europe; " in err
+    assert "Europe: failed with exit code 137: killed by SIGKILL; " in out
+    killed, well = json.loads((tmp_path / "r.json").read_text())["continents"]
+    archived = xr.open_zarr(tmp_path / "archive/europe/ndvi.zarr").sizes["time"]
+    assert (killed["exit_code"], killed["error"]) == (137, "killed by SIGKILL")
+    assert killed["archived"] == archived
+    assert killed["newest_time"] == f"{scenes[archived - 1].time}+00:00"
+    assert runs(open_store(str(tmp_path / "archive")), "europe") == [killed]
+    assert (well["continent"], well["exit_code"], well["archived"]) == ("Africa", 0, 20)
+    assert nightly(service, config).code == 0
+    assert_holds(tmp_path / "archive", scenes)
+
+
+def test_a_process_that_cannot_end_is_killed_after_its_deadline(
+    service: StandIn, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from etl.config import Config, Continent
+    from etl.nightly import Night
+
+    for name, value in with_token(service).items():
+        monkeypatch.setenv(name, value)
+    service.faults.silent_metadata = -1
+    config = Config(archive=str(archive), continents=[Continent(name="Europe", deadline=2.0)])
+
+    (outcome,) = Night(config, print, grace=0.0).run()
+
+    assert outcome.exit_code == 137
+    assert outcome.report["error"] == "killed: it had not ended 0 seconds after its deadline"
+
+
+def test_all_that_is_wrong_with_a_configuration_is_told_before_anything_is_done(
+    service: StandIn, config: Path, tmp_path: Path
+) -> None:
+    config.write_text(TWO + "frist_date = 2021-01-01\npassword = 'planted-secret'\n")
+
+    ended = nightly(service, config)
+
+    assert ended.code == 2
+    assert ended.err.splitlines() == [
+        f"Error: {config}: continents[1].frist_date: unknown key; did you mean first_date?",
+        f"Error: {config}: continents[1].password: secrets do not belong in this file: set DESPAUTH_USER and"
+        " DESPAUTH_PASSWORD, or NDVI_ARCHIVE_TOKEN, in the environment, or name a file with token_file",
+        f"Error: {config}: 2 errors; correct the file",
+    ]
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("name", ["--report", "--metrics"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(
+    service: StandIn, config: Path, tmp_path: Path, name: str
+) -> None:
+    ended = nightly(service, config, name, tmp_path / "nowhere/file")
+
+    assert (ended.code, ended.error) == (2, f"there is no folder {tmp_path / 'nowhere'}; check {name}")
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def test_an_archive_that_is_something_else_is_told_once(
+    service: StandIn, config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive/thesis.txt").write_text("Do not touch.")
+
+    ended = nightly(service, config)
+
+    assert ended.code == 6
+    assert "holds something that is no archive" in ended.error
