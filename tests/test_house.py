@@ -16,7 +16,12 @@ FLOOR = {
     "report": 4,
     "metrics": 4,
     "plan": 4,
+    "signals": 1,
     "pipeline": 5,
+    "audit": 5,
+    "config": 4,
+    "nightly": 5,
+    "audit": 5,
     "cli": 6,
 }
 MODULES = sorted(path for path in HOUSE.rglob("*.py") if path.parent != HOUSE or path.stem != "__init__")

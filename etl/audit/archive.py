@@ -143,7 +143,11 @@ def _structure(
         name = snapshot.root["attributes"].get("continent")
         found.continent = name if isinstance(name, str) else folder
         inventory = _inventory(store, folder, found.verdict)
-    if inventory is not None and len(inventory):
+    if any(finding.where == root_key(folder) for finding in found.verdict.findings):
+        found.verdict.note(
+            "the STAC files were not compared: the store's metadata have to be repaired before"
+        )
+    elif inventory is not None and len(inventory):
         check_collection(inventory, found.verdict, task.templates, with_pixels=not task.quick)
     return found, snapshot, damaged, inventory
 

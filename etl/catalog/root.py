@@ -43,7 +43,12 @@ def find_children(store: LocalFolder) -> list[Child]:
             if read_inventory(store, folder) is None:
                 continue
         except ArchiveError as error:
-            log.warning("%s cannot be read, its link in the catalog stays as it was: %s", folder, error)
+            log.warning(
+                "%s cannot be read, its link in the catalog stays as it was: %s",
+                folder,
+                error,
+                extra={"event": "catalog_link_kept", "fields": {"folder": folder}},
+            )
         document = store.get(f"{folder}/{COLLECTION}")
         if document is not None:
             children.append(Child(folder, _title(document) or folder))

@@ -34,7 +34,7 @@ def check_quicklooks(inventory: Inventory, verdict: Verdict, *, with_pixels: boo
         key = f"{inventory.folder}/{name}"
         data = inventory.store.get(key)
         if data is None:
-            verdict.found("catalog", f"is missing; the next run of convert writes it anew", key)
+            verdict.found("catalog", "is missing; the next run of convert writes it anew", key)
             continue
         shape = _png_shape(data)
         expected = quicklook_shape(grid.rows, grid.columns, longest)
@@ -84,5 +84,3 @@ def _pixels(data: bytes) -> NDArray[np.generic]:
             return next(container.decode(video=0)).to_ndarray(format="rgba")
     except (av.FFmpegError, StopIteration, ValueError):
         return np.empty(0)
-
-

@@ -18,7 +18,7 @@ from etl.metrics import write_metrics
 from etl.pipeline import Job, Preview, preview
 from etl.pipeline import convert as archive_new_frames
 from etl.report import RunReport, frames, json_line, size
-from etl.signals import ending_on_signals
+from etl.signals import deferred, ending_on_signals
 
 
 @click.command(
@@ -155,11 +155,12 @@ def convert(
         except BaseException:
             if report.archived:
                 output.result(report.summary(), report.to_json())
-            with output.errors_told():
+            with output.errors_told(), deferred():
                 _conclude(job, report, report_file, metrics_file)
             raise
         output.result(report.summary(), report.to_json())
-        _conclude(job, report, report_file, metrics_file)
+        with deferred():
+            _conclude(job, report, report_file, metrics_file)
 
 
 def _conclude(job: Job, report: RunReport, report_file: Path | None, metrics_file: Path | None) -> None:

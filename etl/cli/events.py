@@ -29,8 +29,12 @@ EVENTS: Mapping[str, str] = {
     # The archive.
     "commit_completed": "a commit that an earlier run began was completed: frames",
     "metadata_restored": "metadata that an interrupted run had changed are as committed again",
-    "rebuild_started": "a rebuild begins, or goes on",
+    "layout_kept": "another layout was asked for than the archive has: layout",
+    "waiting": "another run is writing: holder, seconds",
+    "rebuild_started": "a rebuild begins, or goes on: frames, rebuilt, taken_over",
+    "rebuild_begun_anew": "a rebuild that was begun before no longer fits the stream",
     "group_replaced": "a rebuild is done: its frames are those of the archive now",
+    "catalog_link_kept": "a continent cannot be read, its link in the catalog stays: folder",
     "metrics_dropped": "the metrics file told of continents of which it no longer does: continents",
     # A night; every line of a continent's run has the field `continent`.
     "continent_begun": "its run begins: continent, pid",

@@ -50,12 +50,10 @@ class CarefulReader:
         self._failure: BaseException | None = None
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, none at the end.
-
-        Raises:
-            OSError: Something went wrong; `check` tells what.
-        """
-        with self._kept():
+        """Up to `size` bytes, none at the end or once something went wrong; `check` tells what."""
+        if self._failure is not None:
+            return b""
+        with suppress(OSError), self._kept():
             data = self._reader.read(size)
             self._fruitless += len(data)
             if self._fruitless > self._most:
@@ -63,6 +61,7 @@ class CarefulReader:
                     f"the stream has {self._most} bytes without a frame", "report it to the service"
                 )
             return data
+        return b""
 
     def seekable(self) -> bool:
         """Whether it is possible to jump."""
@@ -88,12 +87,16 @@ class CarefulReader:
         """Release what is held."""
         self._reader.close()
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether anything went wrong: nothing more can be read then."""
+        return self._failure is not None
+
     def check(self) -> None:
-        """Raise what went wrong, if anything did; else a packet has come."""
+        """Raise what went wrong, if anything did; else what was read so far has led to a packet."""
         self._fruitless = 0
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        if self._failure is not None:
+            raise self._failure
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -206,11 +209,14 @@ class _SegmentMedia:
 
     @contextmanager
     def open(self, seconds: float) -> Iterator[Opened]:
-        if self._start is None:
+        index = bisect_right(self._playlist.segments, seconds, key=lambda segment: segment.start) - 1
+        index = max(index, 0) if seconds else 0
+        if self._start is None and index:
             with self._opened_at(0) as opened:
                 self._start = opened.start
-        index = bisect_right(self._playlist.segments, seconds, key=lambda segment: segment.start) - 1
-        with self._opened_at(max(index, 0) if seconds else 0) as opened:
+        with self._opened_at(index) as opened:
+            if self._start is None:
+                self._start = opened.start
             yield replace(opened, start=self._start)
 
     def _opened_at(self, index: int) -> AbstractContextManager[Opened]:
@@ -224,21 +230,30 @@ def _opened(source: ByteReader, container_format: str, size: tuple[int, int]) ->
     try:
         try:
             container = _demuxer(reader, container_format, size)
-            reader.check()
         except (av.FFmpegError, OSError) as error:
             reader.check()
             raise UnreadableError(f"it cannot be read as video ({error.strerror})") from error
         with container:
-            if not container.streams.video:
-                raise UnreadableError("it holds no video")
-            stream = container.streams.video[0]
-            if stream.codec_context is None:
-                raise UnreadableError("its codec is not known")
-            if stream.start_time is None:
-                raise UnreadableError("it does not tell the times of its frames")
-            yield Opened(container, reader, stream.start_time * _time_base(stream), transport)
+            try:
+                start = _start(container)
+            except UnreadableError:
+                reader.check()
+                raise
+            yield Opened(container, reader, start, transport)
     finally:
         source.close()
+
+
+def _start(container: InputContainer) -> Fraction:
+    """Presentation time of the first frame in seconds."""
+    if not container.streams.video:
+        raise UnreadableError("it holds no video")
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise UnreadableError("its codec is not known")
+    if stream.start_time is None:
+        raise UnreadableError("it does not tell the times of its frames")
+    return stream.start_time * _time_base(stream)
 
 
 def decoder_limits(size: tuple[int, int]) -> dict[str, str]:

@@ -241,8 +241,17 @@ def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
         DamagedError: A packet is not whole.
         ArchiveError: The stream cannot be downloaded.
     """
+    held: Packet[VideoStream] | None = None
     try:
         for packet in opened.container.demux(opened.container.streams.video[0]):
+            if opened.reader.has_failed:
+                # Some packets were read ahead; only the last of them can be incomplete.
+                if not packet.size:
+                    break
+                if held is not None:
+                    yield held
+                held = packet
+                continue
             opened.reader.check()
             if packet.is_corrupt:
                 raise DamagedError("it is damaged (incomplete packet)")
@@ -250,6 +259,7 @@ def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
     except (av.FFmpegError, OSError) as error:
         opened.reader.check()
         raise DamagedError(f"it is damaged ({error.strerror})") from error
+    opened.reader.check()
 
 
 def _whole_packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:

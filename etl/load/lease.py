@@ -77,7 +77,14 @@ def _lock(file: BinaryIO, wait: float) -> None:
                 raise
         if not told:
             file.seek(0)
-            log.info("waiting up to %g s for %s to finish writing", wait, _holder(file.read()))
+            holder = _holder(file.read())
+            fields = {"holder": holder, "seconds": wait}
+            log.info(
+                "waiting up to %g s for %s to finish writing",
+                wait,
+                holder,
+                extra={"event": "waiting", "fields": fields},
+            )
             told = True
         time.sleep(min(_POLL_SECONDS, max(0.0, end - time.monotonic())))
 

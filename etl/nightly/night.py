@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from etl.config import Config, Continent
 from etl.load.inventory import folder_of
@@ -109,18 +109,20 @@ class Night:
             text = output.read().rstrip("\n")
         code = process.returncode
         if code < 0:
-            why = told or f"killed by {signal.Signals(-code).name}"
-            outcome = self._unreported(name, started, 128 - code, why)
+            killed = told or f"killed by {signal.Signals(-code).name}"
+            outcome = self._unreported(name, started, 128 - code, killed)
             if not self._dry_run:
                 keep(self._store, outcome.report)
             return outcome
         try:
-            report = json.loads(report_file.read_text())
+            report: dict[str, Any] = json.loads(report_file.read_text())
         except (OSError, ValueError):
             report = {}
-        if code and not report.get("error"):
-            return self._unreported(name, started, code, told or "it ended without a word")
-        return _ended(Outcome({"continent": name} | report | {"exit_code": code}, text))
+        why = told or "it ended without a word"
+        if code and not report:
+            return self._unreported(name, started, code, why)
+        own = {"exit_code": code, "error": report.get("error") or (why if code else None)}
+        return _ended(Outcome({"continent": name} | report | own, text))
 
     def _start(self, command: Sequence[str], output: TextIO) -> subprocess.Popen[str] | None:
         with self._lock:

@@ -97,7 +97,12 @@ def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None
     if inventory:
         check_fits(inventory, grid)
     if inventory and job.layout not in (None, inventory.layout):
-        log.warning("the archive's layout is %s and stays so", inventory.layout)
+        fields = {"layout": inventory.layout}
+        log.warning(
+            "the archive's layout is %s and stays so",
+            inventory.layout,
+            extra={"event": "layout_kept", "fields": fields},
+        )
     plan = plan_of(job, listing, inventory)
     tell(plan, inventory, report)
 

@@ -55,7 +55,10 @@ def rebuild(run: Run, listing: Listing, inventory: Inventory) -> None:
     begun = recover(store, side)
     following = plan_frames([*fresh, *kept], begun)
     if begun and (begun.grid != grid or not _goes_on(following)):
-        log.info("the rebuild that was begun before does not fit any more; beginning anew")
+        log.info(
+            "the rebuild that was begun before does not fit any more; beginning anew",
+            extra={"event": "rebuild_begun_anew"},
+        )
         store.delete(side)
         following = plan_frames([*fresh, *kept], None)
     report.planned, report.skipped = len(following.new), len(following.archived)
@@ -65,7 +68,14 @@ def rebuild(run: Run, listing: Listing, inventory: Inventory) -> None:
         report.planned + report.skipped,
         report.skipped,
         len(kept),
-        extra={"event": "rebuild_started"},
+        extra={
+            "event": "rebuild_started",
+            "fields": {
+                "frames": report.planned + report.skipped,
+                "rebuilt": report.skipped,
+                "taken_over": len(kept),
+            },
+        },
     )
     layout = job.layout or inventory.layout
 

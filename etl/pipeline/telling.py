@@ -92,7 +92,8 @@ def errors_logged() -> Iterator[None]:
     try:
         yield
     except ArchiveError as error:
-        log.warning("%s", error)
+        fields = {"exit_code": error.exit_code}
+        log.warning("%s", error, extra={"event": "another_error", "fields": fields})
 
 
 def _before(first: datetime, entries: tuple[FrameEntry, ...]) -> list[FrameEntry]:

@@ -259,10 +259,13 @@ def test_another_size_than_the_metadata_says_is_refused(
     assert "67 × 43 pixels, the metadata says 90 × 60" in outcome.why
 
 
-def test_a_size_that_changes_on_the_way_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("size", "why"), [((80, 60), "80 × 60"), ((400, 300), "it is damaged")], ids=["a little", "much"]
+)
+def test_a_size_that_changes_on_the_way_is_refused(tmp_path: Path, size: tuple[int, int], why: str) -> None:
     small = made(drawn(20), tmp_path / "small", Encoding("ts", gop=10, lossless=True))
     large = made(
-        drawn(20, columns=80, rows=60),
+        drawn(20, columns=size[0], rows=size[1]),
         tmp_path / "large",
         Encoding("ts", gop=10, lossless=True, first_seconds=2.2),
     )
@@ -279,7 +282,30 @@ def test_a_size_that_changes_on_the_way_is_refused(tmp_path: Path) -> None:
     joined = Clip(file, [*small.frames, *small.frames])
     outcome = read(opened(file, joined), joined)
     assert outcome.numbers == list(range(1, 21))
-    assert "80 × 60" in outcome.why
+    # The size of much larger frames is not told: they are not decoded at all.
+    assert why in outcome.why
+
+
+@pytest.mark.parametrize("b_frames", [4, 0])
+@pytest.mark.parametrize("container", ["mp4", "ts"])
+def test_a_frame_whose_reference_is_lost_is_never_made_up(
+    clips: Clips, tmp_path: Path, container: Container, b_frames: int
+) -> None:
+    clip = clips(Encoding(container, gop=12, lossless=True, b_frames=b_frames))
+    refused = 0
+    for lost in (1, 3, 5, 8, 13, 20):
+        file = tmp_path / f"lost.{container}"
+        options = {"mpegts_copyts": "1"} if container == "ts" else {}
+        with av.open(str(clip.file)) as source, av.open(str(file), "w", options=options) as out:
+            stream = out.add_stream_from_template(source.streams.video[0])
+            for n, packet in enumerate(packet for packet in source.demux(video=0) if packet.size):
+                packet.stream = stream
+                if n != lost:
+                    out.mux(packet)
+        broken = clip.with_file(file)
+        for number in range(2, 30, 3):
+            refused += not read(opened(file, broken), broken, [number]).numbers
+    assert refused > 6
 
 
 @pytest.mark.parametrize(

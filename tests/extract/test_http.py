@@ -182,6 +182,15 @@ def test_a_file_that_changes_while_it_is_read_is_refused(blob: str, tmp_path: Pa
     file.close()
 
 
+def test_a_redirection_to_another_host_does_not_take_the_token_along(server: StandIn) -> None:
+    there = f"{server.api_url}/streaming/s3/data/metadata/Europe"
+    with scripted(lambda path, bytes_asked: Answer(302, {"Location": there})) as url:
+        response = HttpClient(pause=0.0).get(url, headers={"Authorization": "Bearer secret"})
+        response.close()
+    assert response.url == there
+    assert not server.requests[-1].authorized
+
+
 def ranged(total: str = "1000", first: int = 0, last: int = 999) -> dict[str, str]:
     return {"Content-Range": f"bytes {first}-{last}/{total}", "Content-Length": "1000"}
 

@@ -10,7 +10,7 @@ import pytest
 from etl.demo.encoder import Encoding
 from etl.demo.scene import SceneFrame, scene
 from etl.demo.service import StandIn, Stream, publish
-from etl.errors import StreamError, UsageError
+from etl.errors import ServiceError, StreamError, UsageError
 from etl.extract.auth import TOKEN_VARIABLE, TokenSource
 from etl.extract.service import ContinentService
 
@@ -63,16 +63,6 @@ def test_only_the_given_entries_are_read(stand_in: StandIn, scenes: list[SceneFr
         np.testing.assert_array_equal(frame.codes, scenes[entry.number - 1].codes)
 
 
-def test_an_address_that_expires_on_the_way_is_told(stand_in: StandIn) -> None:
-    service = ContinentService(stand_in.api_url, TokenSource())
-    listing = service.listing("Europe", None, None)
-    stand_in.expire_urls()
-    with pytest.raises(StreamError, match="answered 403 Forbidden") as caught:
-        list(service.frames(listing, listing.entries[4:]))
-    assert caught.value.number == 5
-    assert "signature" not in str(caught.value)
-
-
 def test_metadata_that_lists_more_than_the_stream_has_is_told(stand_in: StandIn, stream: Stream) -> None:
     def with_one_more(body: dict[str, object]) -> dict[str, object]:
         images = body["images"]
@@ -95,6 +85,14 @@ def test_metadata_of_another_size_is_told(stand_in: StandIn) -> None:
     listing = service.listing("Europe", None, None)
     with pytest.raises(StreamError, match="90 × 52 pixels, the metadata says 91 × 52"):
         next(service.frames(listing, listing.entries))
+
+
+def test_frames_larger_than_allowed_are_refused(stand_in: StandIn) -> None:
+    service = ContinentService(stand_in.api_url, TokenSource(), max_pixels=90 * 52)
+    assert service.listing("Europe", None, None).columns == 90
+    service = ContinentService(stand_in.api_url, TokenSource(), max_pixels=90 * 52 - 1)
+    with pytest.raises(ServiceError, match=r"90 × 52 pixels .* the limit of 4679; .* --max-pixels"):
+        service.listing("Europe", None, None)
 
 
 def test_an_address_of_the_service_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class WatchedFolder(LocalFolder):
         self._refused_from = None
 
     @property
-    def keys(self) -> list[str]:
+    def written(self) -> list[str]:
         """Keys put, inside the group."""
         return [key.removeprefix(f"{FOLDER}/ndvi.zarr/") for key, _ in self.puts]
 

@@ -28,7 +28,7 @@ def test_columns_grow_past_their_first_chunk(store: LocalFolder, nearly_a_chunk:
     ):
         watched = WatchedFolder(store.root)
         archive(watched, frames(numbers, TINY), TINY)
-        assert {key for key in watched.keys if key.startswith("time/c/")} == written
+        assert {key for key in watched.written if key.startswith("time/c/")} == written
         _assert_columns(store, frames(range(1, numbers.stop), TINY))
     for place in (0, 4089, 4090, 4095, 4096, 4097, 4102):
         np.testing.assert_array_equal(inventory_of(store).frame(place), frame(place + 1, TINY).values)

@@ -47,30 +47,30 @@ PUTS_OF_SECOND_RUN = 3 + len(ALONG_TIME) + (1 + len(ALONG_TIME)) + 1
 def test_a_commit_writes_frames_then_columns_then_metadata_and_last_the_root(tmp_path: Path) -> None:
     store = WatchedFolder(tmp_path)
     archive(store, frames(OLD))
-    assert store.keys == [
+    assert store.written == [
         *(f"ndvi/c/{place}/0/0" for place in range(3)),
-        *_in_any_order(store.keys[3:6], {"latitude/c/0", "longitude/c/0", "crs/c"}),
+        *_in_any_order(store.written[3:6], {"latitude/c/0", "longitude/c/0", "crs/c"}),
         *(f"{name}/c/0" for name in ALONG_TIME),
         *_in_any_order(
-            store.keys[15:28],
+            store.written[15:28],
             {f"{name}/zarr.json" for name in ("ndvi", *ALONG_TIME, "latitude", "longitude", "crs")},
         ),
         "zarr.json",
     ]
-    assert len(store.keys) == PUTS_OF_FIRST_RUN
+    assert len(store.written) == PUTS_OF_FIRST_RUN
 
 
 def test_a_later_commit_writes_only_what_changes_in_the_same_order(tmp_path: Path) -> None:
     archive(LocalFolder(tmp_path), frames(OLD))
     store = WatchedFolder(tmp_path)
     archive(store, frames(NEW))
-    assert store.keys == [
+    assert store.written == [
         *(f"ndvi/c/{place}/0/0" for place in range(3, 6)),
         *(f"{name}/c/0" for name in ALONG_TIME),
         *(f"{name}/zarr.json" for name in ("ndvi", *ALONG_TIME[1:], "time")),
         "zarr.json",
     ]
-    assert len(store.keys) == PUTS_OF_SECOND_RUN
+    assert len(store.written) == PUTS_OF_SECOND_RUN
 
 
 def test_bytes_written_are_the_sizes_of_all_objects_put(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_first_run_of_another_layout_and_grid_leaves_nothing_to_trip_over(stor
     root_is_missing = WatchedFolder(store.root, refused_from=3 * 4 + PUTS_OF_FIRST_RUN - 3 - 1)
     with pytest.raises(StorageError):
         archive(root_is_missing, frames(OLD, flat), flat)
-    assert root_is_missing.keys[-1].endswith("/zarr.json")
+    assert root_is_missing.written[-1].endswith("/zarr.json")
     assert read_inventory(store, FOLDER) is None
 
     archive(store, frames([2, 3], sharded), sharded)

@@ -151,9 +151,7 @@ def test_metadata_that_were_edited_by_hand_are_restored_from_the_committed_ones(
 
 
 @pytest.mark.parametrize("refused", EVERY_PUT)
-def test_a_first_commit_that_was_interrupted_leaves_no_array_behind(
-    store: LocalFolder, refused: int
-) -> None:
+def test_a_first_commit_that_was_interrupted_leaves_no_array_behind(store: LocalFolder, refused: int) -> None:
     with pytest.raises(StorageError):
         archive(WatchedFolder(store.root, refused_from=refused), frames(OLD))
 

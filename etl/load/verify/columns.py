@@ -29,6 +29,9 @@ def read_columns(
         if name not in arrays or arrays[name].shape != (length,):
             continue
         try:
+            if arrays[name].nchunks_initialized != arrays[name].nchunks:
+                # It would read as fill; that it is missing is found with the objects.
+                continue
             values = np.asarray(arrays[name][:])
         except UNREADABLE as error:
             verdict.found("column", f"{name} cannot be read: {_line(error)}", f"{group_key}/{name}")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etl.extract.frame import Frame, FrameEntry, Scale
+from etl.load.verify.chunks import fault_of_object
 from etl.load.verify.findings import Verdict
 from etl.load.verify.snapshot import UNREADABLE, Snapshot
 from etl.transform.packing import SCALE_FACTOR, VALID_FROM_PACKED, crc32c, pack
@@ -77,7 +78,7 @@ def _faults(snapshot: Snapshot, position: int) -> list[str]:
         return [
             f"its values do not have the checksum of the archived ones{_whose(snapshot, position, values)}"
         ]
-    faults = []
+    faults = _header_faults(snapshot, position)
     share, mean = _statistics(values)
     for name, value in (("valid_fraction", share), ("ndvi_mean", mean)):
         if name in columns and not np.array_equal(columns[name][position], value, equal_nan=True):
@@ -85,6 +86,17 @@ def _faults(snapshot: Snapshot, position: int) -> list[str]:
     if {"source_min", "source_max"} <= columns.keys():
         faults += _beyond_scale(snapshot, position, values)
     return faults
+
+
+def _header_faults(snapshot: Snapshot, position: int) -> list[str]:
+    """What is wrong with the bytes of a frame whose values are right."""
+    array = snapshot.arrays["ndvi"]
+    size = array.shards or array.chunks
+    inner = [-(-length // step) for length, step in zip(array.shape[1:], size[1:], strict=True)]
+    keys = [f"ndvi/{array.metadata.encode_chunk_key((position, *index))}" for index in np.ndindex(*inner)]
+    objects = [snapshot.store.get(f"{snapshot.group_key}/{key}") for key in keys]
+    faults = [fault_of_object(array, data) for data in objects if data is not None]
+    return [f"its object {fault}" for fault in faults if fault]
 
 
 def _whose(snapshot: Snapshot, position: int, values: Values) -> str:

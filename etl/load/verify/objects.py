@@ -3,10 +3,8 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from math import prod
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import zarr
 from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
@@ -15,6 +13,7 @@ from zarr.core.sync import sync
 
 from etl.load.inventory import COLLECTION, GROUP, ROOT
 from etl.load.schema import ALONG_TIME
+from etl.load.verify.chunks import BLOSC_HEADER, fault_of_chunk, fault_of_shard, index_length
 from etl.load.verify.findings import Verdict
 from etl.load.verify.snapshot import Snapshot
 
@@ -22,8 +21,6 @@ BESIDE = (COLLECTION, "thumbnail.png", "overview.png")
 """Files beside the group; the catalog's part of the verification reads them."""
 
 _RUNS = "runs/"
-_NO_CHUNK = np.iinfo(np.uint64).max
-_BLOSC_HEADER = 16
 
 Index = tuple[int, ...]
 
@@ -77,22 +74,10 @@ def _fault_of_end(snapshot: Snapshot, array: zarr.Array[Any], key: str) -> str |
     store = snapshot.store.zarr(snapshot.group_key)
     size = sync(store.getsize(key))
     if array.shards is None:
-        header = _read(store, key, RangeByteRequest(0, _BLOSC_HEADER))
-        written = int.from_bytes(header[12:16], "little") if len(header) == _BLOSC_HEADER else None
-        return None if written == size else _wrong_size(size, written)
-    chunks = prod(shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True))
-    length = 16 * chunks + 4
+        return fault_of_chunk(array, size, _read(store, key, RangeByteRequest(0, BLOSC_HEADER)))
+    length = index_length(array)
     tail = _read(store, key, SuffixByteRequest(length)) if size >= length else b""
-    if len(tail) < length or google_crc32c.value(tail[:-4]) != int.from_bytes(tail[-4:], "little"):
-        return f"is cut off or damaged: its {size} bytes do not end with an index of its chunks"
-    index = np.frombuffer(tail[:-4], "<u8").reshape(-1, 2)
-    index = index[index[:, 0] != _NO_CHUNK]
-    written = int(index.sum(axis=1).max(initial=0)) + length
-    return None if written == size else _wrong_size(size, written)
-
-
-def _wrong_size(size: int, written: int | None) -> str:
-    return f"has {size} bytes" + ("" if written is None else f", not {written}")
+    return fault_of_shard(array, size, tail)
 
 
 def _read(store: Store, key: str, part: RangeByteRequest | SuffixByteRequest) -> bytes:

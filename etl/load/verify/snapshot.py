@@ -25,6 +25,7 @@ UNREADABLE = (
     RuntimeError,
     OSError,
     MemoryError,
+    SystemError,
 )
 """What Zarr and its codecs raise on documents and objects that are damaged."""
 

@@ -1,0 +1,202 @@
+"""Servers that are too slow, or never come to an end: given up after a while, however they do it."""
+
+import gzip
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count, repeat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from etl.demo.encoder import Container, Encoding
+from etl.demo.service import StandIn, Stream
+from etl.errors import ServiceError
+from etl.extract.address import Address
+from etl.extract.http import RETRIES, HttpClient
+from etl.extract.media import CarefulReader
+from etl.extract.patience import PORTION, Patience
+from etl.extract.remote import RemoteFile
+from etl.extract.video import Video
+
+from .clips import read, served
+from .conftest import Clips
+from .scripted import Answer, scripted
+
+BLOB = np.random.default_rng(0).bytes(300_000)
+HURRY = Patience(connect=1.0, silence=0.3, portion=0.3)
+
+
+@pytest.fixture
+def blob(server: StandIn, tmp_path: Path) -> str:
+    (tmp_path / "blob.bin").write_bytes(BLOB)
+    server.streams["blob"] = Stream(tmp_path / "blob.bin", 1, 1, (0.0, 0.0, 1.0, 1.0), ())
+    return f"{server.url}/streams/blob/blob.bin"
+
+
+def content(file: RemoteFile) -> bytes:
+    received = b""
+    while data := file.read(50_000):
+        received += data
+    file.close()
+    return received
+
+
+@contextmanager
+def talking(begin: bytes, parts: Callable[[], Iterator[bytes]], pause: float) -> Iterator[str]:
+    """A server that sends one part after the other, with a pause before each, until the other side leaves."""
+    ended = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(1 << 16)
+            try:
+                connection.sendall(begin)
+                for part in parts():
+                    if ended.wait(pause):
+                        return
+                    connection.sendall(part)
+            except OSError:
+                pass
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threads.append(threading.Thread(target=answer, args=(connection,)))
+            threads[-1].start()
+
+    threads: list[threading.Thread] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            ended.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for answering in threads:
+                answering.join()
+
+
+def test_a_file_that_drips_is_given_up(server: StandIn, blob: str) -> None:
+    server.faults.bytes_per_second = 100
+    client = HttpClient(0.0, HURRY)
+    file = RemoteFile(client, blob)
+    with pytest.raises(
+        ServiceError, match=rf"{RETRIES + 1} times in a row: only \d+ bytes came in 0 seconds"
+    ):
+        content(file)
+    assert 0 < file.tell() < 1000
+    assert client.retries == RETRIES
+
+
+def test_bytes_that_came_before_it_became_too_slow_are_kept(server: StandIn, blob: str) -> None:
+    server.faults.stall_after, server.faults.stall_times = 100_001, RETRIES
+    client = HttpClient(0.0, HURRY)
+    assert content(RemoteFile(client, blob)) == BLOB
+    assert client.retries == RETRIES
+    assert client.bytes_received == len(BLOB)
+
+
+def test_a_server_may_be_slow(server: StandIn, blob: str) -> None:
+    server.faults.bytes_per_second = 2 * PORTION / HURRY.portion
+    client = HttpClient(0.0, HURRY)
+    assert content(RemoteFile(client, blob)) == BLOB
+    assert client.retries == 0
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "error"),
+    [
+        (b"", "cannot be reached: only"),
+        (HEAD + b"X: ", "cannot be reached: only"),
+        (HEAD + b"\r\n", "ended early: only"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n", "ended early: only"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "ended early: only"),
+    ],
+    ids=["status", "headers", "body", "chunks", "body without length"],
+)
+def test_an_answer_that_drips_is_given_up(begin: bytes, error: str) -> None:
+    client = HttpClient(0.0, Patience(silence=0.2, portion=0.1))
+    with talking(begin, lambda: repeat(b"H"), 0.02) as url, pytest.raises(ServiceError, match=error):
+        client.whole(lambda: client.get(url), 1 << 20)
+    assert client.retries == RETRIES
+
+
+@pytest.mark.parametrize("status", ["302 Found", "503 Sorry"])
+def test_the_body_of_an_answer_that_is_not_used_is_not_read(status: str) -> None:
+    sent = count()
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            next(sent)
+            yield bytes(1 << 16)
+
+    head = f"HTTP/1.1 {status}\r\nLocation: /again\r\n\r\n".encode()
+    client = HttpClient(0.0)
+    with talking(head, endless, 0.0) as url, pytest.raises(ServiceError, match=r"reached|more than 1000"):
+        client.whole(lambda: client.get(url), 1000)
+    # Of each answer no more than what the sockets hold.
+    assert next(sent) < 64 * 32
+
+
+def test_a_compressed_answer_may_not_become_too_long() -> None:
+    bomb = gzip.compress(bytes(1 << 26))
+    headers = {"Content-Encoding": "gzip", "Content-Length": str(len(bomb))}
+    client = HttpClient(0.0)
+    with (
+        scripted(lambda path, bytes_asked: Answer(200, headers, bomb)) as url,
+        pytest.raises(ServiceError, match="more than 1000000 bytes"),
+    ):
+        client.whole(lambda: client.get(url), 1_000_000)
+    assert client.bytes_received < 2_000_000
+
+
+@pytest.mark.parametrize("container", ["mp4", "hls-ts"])
+def test_a_stream_survives_stalls(server: StandIn, clips: Clips, container: Container) -> None:
+    clip = clips(Encoding(container, gop=12, lossless=True))
+    server.faults.stall_after, server.faults.stall_times = 20_000, 4
+    server.faults.files = "*[0-9m].[mt][ps4]*"
+    client = HttpClient(0.0, HURRY)
+    video = Video(client, Address(client, served(server, clip)), clip.size)
+    assert read(video, clip).numbers == clip.numbers
+    # Some stall in what is not read to its end.
+    assert 1 <= client.retries <= 4
+
+
+class Endless:
+    """A transport stream of nothing but filling packets."""
+
+    def read(self, size: int) -> bytes:
+        return (b"\x47\x1f\xff\x10" + b"\xff" * 184) * (size // 188)
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        raise OSError
+
+    def tell(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_stream_that_never_comes_to_a_frame_is_left() -> None:
+    reader = CarefulReader(Endless(), 1_000_000)
+    received = 0
+    while data := reader.read(50_000):
+        received += len(data)
+    assert 900_000 < received <= 1_000_000
+    with pytest.raises(ServiceError, match="1000000 bytes without a frame"):
+        reader.check()
