@@ -55,6 +55,10 @@ class StreamError(ServiceError):
         self.number = number
 
 
+class DeadlineError(ServiceError):
+    """The run has taken longer than it may."""
+
+
 class BusyError(ArchiveError):
     """Another process is writing to the archive."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from etl.errors import ServiceError
+from etl.errors import DeadlineError
 
 
 class Interrupted(BaseException):
@@ -18,10 +18,6 @@ class Interrupted(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")
         self.exit_code = 128 + number
-
-
-class DeadlineError(ServiceError):
-    """The run has taken longer than it may."""
 
 
 _depth = 0

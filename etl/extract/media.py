@@ -17,7 +17,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from etl.errors import ServiceError
+from etl.errors import ArchiveError, DeadlineError, ServiceError
 from etl.extract.address import Address
 from etl.extract.hls import Playlist, SegmentReader
 from etl.extract.http import HttpClient
@@ -88,9 +88,9 @@ class CarefulReader:
         self._reader.close()
 
     @property
-    def has_failed(self) -> bool:
-        """Whether anything went wrong: nothing more can be read then."""
-        return self._failure is not None
+    def has_ended_early(self) -> bool:
+        """Whether the service or the connection failed: nothing more can be read then."""
+        return isinstance(self._failure, ArchiveError) and not isinstance(self._failure, DeadlineError)
 
     def check(self) -> None:
         """Raise what went wrong, if anything did; else what was read so far has led to a packet."""

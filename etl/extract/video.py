@@ -18,7 +18,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from etl.errors import ArchiveError, ServiceError, StreamError
+from etl.errors import ArchiveError, DeadlineError, ServiceError, StreamError
 from etl.extract.address import Address
 from etl.extract.frame import Codes
 from etl.extract.http import HttpClient
@@ -85,6 +85,8 @@ class Video:
                         yield picture
                         done += 1
                     break
+                except DeadlineError:
+                    raise
                 except (BrokenError, UnreadableError, ServiceError) as error:
                     why = error.what if isinstance(error, ServiceError) else str(error)
                     log.info("%s: frame %d: %s", self._name, run[done], why)
@@ -169,6 +171,8 @@ class Video:
         while True:
             try:
                 packet = next(packets, None)
+            except DeadlineError:
+                raise
             except (BrokenError, ArchiveError):
                 # All packets so far were whole, so what the decoder still holds is good.
                 yield from self._held(codec, clock, last, None)
@@ -244,7 +248,7 @@ def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
     held: Packet[VideoStream] | None = None
     try:
         for packet in opened.container.demux(opened.container.streams.video[0]):
-            if opened.reader.has_failed:
+            if opened.reader.has_ended_early:
                 # Some packets were read ahead; only the last of them can be incomplete.
                 if not packet.size:
                     break
@@ -276,6 +280,8 @@ def _whole_packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
             if held is not None:
                 yield held
             held = packet
+    except DeadlineError:
+        raise
     except (BrokenError, ArchiveError):
         if held is not None:
             yield held

@@ -41,9 +41,8 @@ def rebuild(run: Run, listing: Listing, inventory: Inventory) -> None:
     plan = plan_of(job, listing, inventory)
     tell_odd("duplicates", list(plan.duplicates), report)
     tell_odd("withdrawn", list(plan.withdrawn), report)
-    fresh = [*plan.new, *plan.archived, *plan.late, *plan.republished]
-    listed = {(entry.time, entry.satellite) for entry in fresh}
-    kept = [entry for entry in map(inventory.entry, range(len(inventory))) if _key(entry) not in listed]
+    fresh, kept = sources(plan, inventory)
+    listed = set(map(_key, fresh))
     grid = grid_of(listing)
     if kept and grid != inventory.grid:
         raise IncompatibleError(
@@ -91,6 +90,14 @@ def rebuild(run: Run, listing: Listing, inventory: Inventory) -> None:
     with deferred(), report.stage("load"):
         replace_group(store, folder)
     report.replaced = True
+
+
+def sources(plan: Plan, inventory: Inventory) -> tuple[list[FrameEntry], list[FrameEntry]]:
+    """The frames a rebuild takes from the service, and those it takes over from the archive."""
+    fresh = sorted((*plan.new, *plan.archived, *plan.late, *plan.republished), key=lambda entry: entry.time)
+    listed = set(map(_key, fresh))
+    kept = [entry for entry in map(inventory.entry, range(len(inventory))) if _key(entry) not in listed]
+    return fresh, kept
 
 
 def _goes_on(plan: Plan) -> bool:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -111,7 +111,7 @@ def test_a_newest_frame_with_other_pixels_is_named_and_the_new_ones_are_appended
 
 @pytest.mark.parametrize("container", ["mp4", "hls-ts"])
 def test_a_stream_whose_numbering_shifted_while_the_dates_stayed_is_refused(
-    begun: StandIn, scenes: list[SceneFrame], archive: Path, tmp_path: Path, container: str
+    begun: StandIn, scenes: list[SceneFrame], archive: Path, tmp_path: Path, container: Literal["mp4", "hls-ts"]
 ) -> None:
     before = frame_objects(archive)
     encoding = Encoding(container, lossless=True, gop=4, segment_seconds=0.16)

@@ -115,6 +115,14 @@ def test_frames_the_service_no_longer_lists_are_taken_over_from_the_archive(
     xr.testing.assert_equal(after.drop_vars("archived_at"), before.drop_vars("archived_at"))
 
 
+def test_a_dry_run_of_a_rebuild_tells_what_comes_from_where(incomplete: StandIn, archive: Path) -> None:
+    ended = convert(incomplete, archive, "--rebuild", "--start", "2021-03-02", "--dry-run")
+
+    assert ended.code == 0
+    assert "would archive 18 frames, 2 there already" in ended.out
+    assert "late" not in ended.out
+
+
 def test_a_rebuild_can_begin_earlier_than_the_archive(
     service: StandIn, scenes: list[SceneFrame], archive: Path
 ) -> None:

@@ -200,3 +200,22 @@ def test_a_stream_that_never_comes_to_a_frame_is_left() -> None:
     assert 900_000 < received <= 1_000_000
     with pytest.raises(ServiceError, match="1000000 bytes without a frame"):
         reader.check()
+
+
+@pytest.mark.parametrize("kind", [DeadlineError, Interrupted])
+def test_what_ends_a_run_is_not_taken_for_a_fault_of_the_stream(
+    server: StandIn, clips: Clips, kind: type[BaseException]
+) -> None:
+    clip = clips(Encoding("hls-ts", gop=12, lossless=True, segment_seconds=0.4), 120)
+    video = Video(HttpClient(0.0), served(server, clip), clip.size)
+    server.faults.stall_after, server.faults.files = 1000, "*[5-9].ts"
+
+    def tell() -> None:
+        if server.faults.stalled.wait(30):
+            signal.raise_signal(signal.SIGTERM) if kind is Interrupted else None
+
+    waiting = threading.Thread(target=tell)
+    waiting.start()
+    with pytest.raises(kind), ending_on_signals(1.0):
+        list(video.pictures(clip.numbers))
+    waiting.join()
