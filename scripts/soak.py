@@ -166,6 +166,7 @@ class Soak:
             archive = place / "archive"
             witness = stack.enter_context(Witness(archive, self._reference))
             self._fill(archive, disk, container, witness, most)
+            self._service.streams["Europe"] = self._streams[container][1]
             self._conclude(archive, witness)
         self.tally.archives += 1
 
@@ -261,12 +262,7 @@ class Soak:
     def _conclude(self, archive: Path, witness: Witness) -> None:
         """Let one more run finish in peace, then compare everything."""
         tally, name = self.tally, self._name(archive)
-        self._service.streams["Europe"] = self._service.streams["Europe"]
         vars(self._service.faults).update(vars(Faults()))
-        for container in CONTAINERS:
-            young, grown = self._streams[container]
-            if self._service.streams["Europe"] in (young, grown):
-                self._service.streams["Europe"] = grown
         ended = self._run(archive, ("-q",), ())
         if ended.codes != [0] or ended.err:
             tally.wrong.append(f"{name}: the last run ended with {ended.codes}: {ended.err}")

@@ -1,5 +1,6 @@
 """README is true: every command in it works on a clean checkout."""
 
+import json
 import os
 import re
 import shutil
@@ -91,6 +92,33 @@ def test_the_commands_that_archive_a_continent_work_and_so_do_the_lines_that_ope
     assert "Europe: 20 frames; S3A 10, S3B 10" in archived.stdout
     assert opened.returncode == 0, opened.stderr
     assert "'time': 10" in opened.stdout
+
+
+def test_the_commands_of_every_night_work_and_so_do_those_that_check_and_rebuild(
+    checkout: Path, demo: subprocess.CompletedProcess[str], service: StandIn
+) -> None:
+    assert demo.returncode == 0, demo.stderr
+    service.streams["Africa"] = service.streams["Europe"]
+    shutil.rmtree(checkout / "archive", ignore_errors=True)
+
+    night = shell(NIGHT, checkout, with_login(service))
+    checked = shell(CHECK, checkout, with_login(service))
+    rebuilt = shell(REBUILD, checkout, with_login(service))
+
+    assert night.returncode == 0, night.stderr
+    assert json.loads((checkout / "night.json").read_text())["exit_code"] == 0
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert "20 frames" in rebuilt.stdout
+
+
+def test_a_soak_loses_nothing(checkout: Path, demo: subprocess.CompletedProcess[str]) -> None:
+    assert demo.returncode == 0, demo.stderr
+
+    soaked = shell(SOAK, checkout)
+
+    assert soaked.returncode == 0, soaked.stdout + soaked.stderr
+    assert soaked.stdout.rstrip().endswith("lost 0, wrong 0")
 
 
 def test_memory_does_not_grow_with_the_length_of_a_run(

@@ -14,6 +14,8 @@ from etl.load.inventory import Inventory
 from etl.load.verify.findings import Verdict
 from etl.transform.packing import crc32c
 
+_REMEDY = "remove it, then run convert"
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -39,13 +41,15 @@ def check_quicklooks(inventory: Inventory, verdict: Verdict, *, with_pixels: boo
         shape = _png_shape(data)
         expected = quicklook_shape(grid.rows, grid.columns, longest)
         if shape is None:
-            verdict.found("catalog", "is no whole PNG image; remove it, then run convert", key)
+            verdict.found("catalog", f"is no whole PNG image; {_REMEDY}", key)
         elif shape != expected:
             verdict.found(
-                "catalog", f"has {shape[1]} × {shape[0]} pixels, not {expected[1]} × {expected[0]}", key
+                "catalog",
+                f"has {shape[1]} × {shape[0]} pixels, not {expected[1]} × {expected[0]}; {_REMEDY}",
+                key,
             )
         elif values is not None and not _shows(data, quicklook(values, longest)):
-            verdict.found("catalog", "does not show the frame that the collection says", key)
+            verdict.found("catalog", f"does not show the frame that the collection says; {_REMEDY}", key)
 
 
 def _sound_frame(inventory: Inventory, position: int) -> NDArray[np.int16] | None:

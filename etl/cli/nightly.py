@@ -17,13 +17,10 @@ from etl.load.runs import runs
 from etl.load.stores import open_store
 from etl.metrics import write_metrics
 from etl.nightly import Night, Outcome
-from etl.report import ago, frames, json_line
+from etl.report import ODDITIES, ago, frames, json_line
 from etl.signals import Interrupted
 
 log = logging.getLogger(__name__)
-
-_ODD = ("late", "republished", "renumbered", "withdrawn", "duplicates")
-
 
 @click.command(epilog="Example: ndvi-archive nightly --config nightly.toml --dry-run")
 @option(
@@ -150,7 +147,7 @@ def _line(outcome: Outcome) -> str:
         return outcome.text
     if "archived" in report:
         told.append(f"{frames(report['archived'])} archived")
-    told += [f"{len(report[kind])} {kind}" for kind in _ODD if report.get(kind)]
+    told += [f"{len(report[kind])} {kind}" for kind in ODDITIES if report.get(kind)]
     if report.get("newest_time"):
         newest = datetime.fromisoformat(report["newest_time"])
         stale = ", nothing new for longer than allowed" if report.get("stale") else ""

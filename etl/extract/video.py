@@ -13,10 +13,8 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from etl.errors import ArchiveError, DeadlineError, ServiceError, StreamError
 from etl.extract.address import Address
@@ -24,6 +22,7 @@ from etl.extract.frame import Codes
 from etl.extract.http import HttpClient
 from etl.extract.media import Media, Opened, UnreadableError, decoder_limits, recognise
 from etl.extract.numbering import FRAME_RATE, BrokenError, Clock, DamagedError, Picture, with_true_numbers
+from etl.extract.packets import whole_packets
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +166,7 @@ class Video:
         clock = Clock(opened.start, Fraction(stream.time_base or 0))
         at_key_frame = False
         last: int | None = None
-        packets = _whole_packets(opened)
+        packets = whole_packets(opened)
         while True:
             try:
                 packet = next(packets, None)
@@ -236,58 +235,6 @@ class Video:
             raise BrokenError(
                 f"{what} has {columns} × {rows} pixels, the metadata says {self._size[0]} × {self._size[1]}"
             )
-
-
-def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
-    """The packets of a stream, and at the end an empty one.
-
-    Raises:
-        DamagedError: A packet is not whole.
-        ArchiveError: The stream cannot be downloaded.
-    """
-    held: Packet[VideoStream] | None = None
-    try:
-        for packet in opened.container.demux(opened.container.streams.video[0]):
-            if opened.reader.has_ended_early:
-                # Some packets were read ahead; only the last of them can be incomplete.
-                if not packet.size:
-                    break
-                if held is not None:
-                    yield held
-                held = packet
-                continue
-            opened.reader.check()
-            if packet.is_corrupt:
-                raise DamagedError("it is damaged (incomplete packet)")
-            yield packet
-    except (av.FFmpegError, OSError) as error:
-        opened.reader.check()
-        raise DamagedError(f"it is damaged ({error.strerror})") from error
-    opened.reader.check()
-
-
-def _whole_packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
-    """The same; of a transport stream that seems to be cut within its last frame, all but that frame."""
-    if opened.transport is None:
-        yield from _packets(opened)
-        return
-    held: Packet[VideoStream] | None = None
-    try:
-        for packet in _packets(opened):
-            if not packet.size and opened.transport.is_cut_within_frame:
-                held = None
-                raise DamagedError("it is cut")
-            if held is not None:
-                yield held
-            held = packet
-    except DeadlineError:
-        raise
-    except (BrokenError, ArchiveError):
-        if held is not None:
-            yield held
-        raise
-    if held is not None:
-        yield held
 
 
 def runs(numbers: Sequence[int]) -> list[list[int]]:

@@ -113,7 +113,8 @@ class Inventory:
         """
         try:
             return np.asarray(self.array("ndvi")[position], np.int16)
-        except (ValueError, RuntimeError, OSError) as error:
+        except (ValueError, RuntimeError, OSError, SystemError, MemoryError) as error:
+            # The last two come from the decompressor, of sizes that are damaged.
             raise IncompatibleError(
                 f"frame {position} in {self.store.location(self.group_key)} is damaged: {error}",
                 "restore its object from a copy",

@@ -83,7 +83,7 @@ def rebuild(root: Path) -> None:
 def test_frames_appended_at_any_moment_are_no_findings(
     pristine: Path, tmp_path: Path, *, published: bool
 ) -> None:
-    for nth in range(1000):
+    for nth in range(0, 1000, 2):
         root = tmp_path / str(nth)
         shutil.copytree(pristine, root)
         store = Interrupted(root, nth, lambda root=root: append(root, published=published))  # type: ignore[misc]
@@ -94,7 +94,7 @@ def test_frames_appended_at_any_moment_are_no_findings(
 
 
 def test_a_rebuild_that_takes_over_at_any_moment_is_no_finding(pristine: Path, tmp_path: Path) -> None:
-    for nth in range(1000):
+    for nth in range(0, 1000, 2):
         root = tmp_path / str(nth)
         shutil.copytree(pristine, root)
         store = Interrupted(root, nth, lambda root=root: rebuild(root))  # type: ignore[misc]

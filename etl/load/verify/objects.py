@@ -72,7 +72,10 @@ def _part(array: zarr.Array[Any], name: str, index: Index) -> str:
 def _fault_of_end(snapshot: Snapshot, array: zarr.Array[Any], key: str) -> str | None:
     """What is wrong with an object of `ndvi` as far as its size and its few bytes of structure tell."""
     store = snapshot.store.zarr(snapshot.group_key)
-    size = sync(store.getsize(key))
+    try:
+        size = sync(store.getsize(key))
+    except FileNotFoundError:
+        return "is missing"
     if array.shards is None:
         return fault_of_chunk(array, size, _read(store, key, RangeByteRequest(0, BLOSC_HEADER)))
     length = index_length(array)
