@@ -1,11 +1,14 @@
 """Being told to end: signals and a deadline end a run at the next moment at which nothing is half done."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
 from etl.errors import DeadlineError
+
+Result = TypeVar("Result")
 
 
 class Interrupted(BaseException):
@@ -70,15 +73,37 @@ def deferred() -> Iterator[None]:
         Interrupted: A signal came during the block, which is now done.
         DeadlineError: The deadline passed during the block, which is now done.
     """
-    global _depth, _kept  # noqa: PLW0603 - signals belong to the process
+    global _depth  # noqa: PLW0603 - signals belong to the process
     _depth += 1
     try:
         yield
     finally:
         _depth -= 1
-        if not _depth and _kept is not None:
-            kept, _kept = _kept, None
-            raise kept
+        if not _depth:
+            _raise_kept()
+
+
+def at_once(call: Callable[[], Result]) -> Result:
+    """Within `deferred`, do something that a signal or the deadline ends at once.
+
+    Raises:
+        Interrupted: A signal came, in the call or in the block before.
+        DeadlineError: The deadline passed, in the call or in the block before.
+    """
+    global _depth  # noqa: PLW0603 - signals belong to the process
+    depth, _depth = _depth, 0
+    try:
+        _raise_kept()
+        return call()
+    finally:
+        _depth = depth
+
+
+def _raise_kept() -> None:
+    global _kept
+    if _kept is not None:
+        kept, _kept = _kept, None
+        raise kept
 
 
 def _raise(error: BaseException) -> None:

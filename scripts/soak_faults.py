@@ -1,5 +1,7 @@
 """What goes wrong in the runs of scripts/soak.py, and how one can tell that it did."""
 
+# ruff: noqa: D101, D102 - the kind of a fault says what it is; its methods are those of `Fault`
+
 import errno
 import os
 import signal
@@ -86,7 +88,8 @@ class Fault(ABC):
         self.stage = stage
 
     def meanwhile(self, process: Program) -> None:
-        """What is done while the process runs."""
+        """Do something while the process runs."""
+        return
 
     @abstractmethod
     def happened(self, ended: Ended) -> int:
@@ -250,7 +253,9 @@ class StalledDeadline(Deadline):
         stage.service.faults.stall_after = stage.offset()
 
     def happened(self, ended: Ended) -> int:
-        return super().happened(ended) and int(self.stage.service.faults.stalled.is_set())
+        if not self.stage.service.faults.stalled.is_set():
+            self.kind = Deadline.kind
+        return super().happened(ended)
 
 
 class Silent(Deadline):
@@ -263,7 +268,9 @@ class Silent(Deadline):
         stage.service.faults.silent_metadata = 1
 
     def happened(self, ended: Ended) -> int:
-        return super().happened(ended) and 1 - self.stage.service.faults.silent_metadata
+        if self.stage.service.faults.silent_metadata:
+            self.kind = Deadline.kind
+        return super().happened(ended)
 
 
 class Twice(Fault):
@@ -330,7 +337,16 @@ class Signalled(Fault):
     """A signal comes at a random moment, or a little after one that is aimed at."""
 
     _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-    _MOMENTS = ("starting", "working", "working", "working", "committing", "committing", "publishing", "stalled")
+    _MOMENTS = (
+        "starting",
+        "working",
+        "working",
+        "working",
+        "committing",
+        "committing",
+        "publishing",
+        "stalled",
+    )
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)

@@ -11,7 +11,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["__main__", "tests.forked", "etl.cli.convert", "etl.catalog.publish", "zarr"])
+_CONTEXT.set_forkserver_preload(
+    ["__main__", "tests.forked", "etl.cli.convert", "etl.catalog.publish", "zarr"]
+)
 
 
 def started(

@@ -166,7 +166,7 @@ def breaking_off(scene: Scene) -> None:
     scene.service.faults.cut_after, scene.service.faults.cut_times = 9_000, -1
 
 
-def playlist(text: str) -> Fault:
+def playlist(name: str, text: str) -> Fault:
     def fault(scene: Scene) -> None:
         folder = scene.folder / "stream"
         folder.mkdir()
@@ -176,15 +176,20 @@ def playlist(text: str) -> Fault:
         scene.service.streams.update(Africa=changed, Europe=changed)
         scene.secrets.append("planted-in-playlist")
 
+    fault.__name__ = name
     return fault
 
 
-malformed_playlist = playlist("#EXTM3U\n#EXTINF:planted-in-playlist,\n1.ts?signature=planted-in-playlist\n")
+malformed_playlist = playlist(
+    "malformed_playlist", "#EXTM3U\n#EXTINF:planted-in-playlist,\n1.ts?signature=planted-in-playlist\n"
+)
 playlist_elsewhere = playlist(
-    "#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname?signature=planted-in-playlist\n#EXT-X-ENDLIST\n"
+    "playlist_elsewhere",
+    "#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname?signature=planted-in-playlist\n#EXT-X-ENDLIST\n",
 )
 encrypted_playlist = playlist(
-    '#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="k?signature=planted-in-playlist"\n#EXTINF:1,\n1.ts\n'
+    "encrypted_playlist",
+    '#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="k?signature=planted-in-playlist"\n#EXTINF:1,\n1.ts\n',
 )
 
 

@@ -8,8 +8,8 @@ open single arrays, and compares every value it sees with a reference archive:
 - `time` is never longer than another array, whichever way they are opened;
 - once the archive was seen nothing may raise, and the STAC files are whole.
 
-As a program: `python tests/witness.py ARCHIVE REFERENCE`, both with one continent, `europe`. Every line on its
-standard input is answered, after a look at everything that began later, with a line of JSON.
+As a program: `python tests/witness.py ARCHIVE REFERENCE`, both with one continent, `europe`. Every line on
+its standard input is answered, after a look at everything that began later, with a line of JSON.
 """
 
 import json
@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -165,7 +165,8 @@ class Witness(AbstractContextManager["Witness"]):
         Raises:
             RuntimeError: The reader's process has died, or says nothing.
         """
-        assert self._process.stdin and self._process.stdout  # noqa: S101 - for the type checker
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write("tell\n")
         self._process.stdin.flush()
         ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE)

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 
 from etl.errors import ArchiveError, DeadlineError, ServiceError
 from etl.extract.remote import ByteReader
+from etl.signals import at_once
 
 MOST_BETWEEN_PACKETS = 1 << 28
 """Bytes that are read for one packet of the video at most, unless raw frames are larger still."""
@@ -14,7 +15,8 @@ MOST_BETWEEN_PACKETS = 1 << 28
 class CarefulReader:
     """Hands bytes to FFmpeg and keeps what went wrong: an exception would not get through it unharmed.
 
-    A stream that never comes to the next packet, or to the end of its index, is not followed for ever.
+    A stream that never comes to the next packet, or to the end of its index, is not followed for ever. Call
+    FFmpeg within `deferred`: a signal then ends the waiting for bytes only, and is kept as any other failure.
     """
 
     def __init__(self, reader: ByteReader, most_between_packets: int = MOST_BETWEEN_PACKETS) -> None:
@@ -28,7 +30,7 @@ class CarefulReader:
         if self._failure is not None:
             return b""
         with suppress(OSError), self._kept():
-            data = self._reader.read(size)
+            data = at_once(lambda: self._reader.read(size))
             self._fruitless += len(data)
             if self._fruitless > self._most:
                 raise ServiceError(
@@ -49,7 +51,7 @@ class CarefulReader:
         """
         with self._kept():
             try:
-                return self._reader.seek(offset, whence)
+                return at_once(lambda: self._reader.seek(offset, whence))
             except io.UnsupportedOperation:
                 return -1
 

@@ -12,7 +12,7 @@ from etl.errors import ServiceError
 from etl.extract.address import Address
 from etl.extract.http import HttpClient, without_query
 
-_LONGEST_PLAYLIST = 1 << 24
+_LONGEST_PLAYLIST = 1 << 22
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from etl.extract.http import HttpClient
 from etl.extract.remote import ByteReader, RemoteFile
 from etl.extract.segments import Playlist, SegmentReader
 from etl.extract.transport import PACKET, TransportReader
+from etl.signals import deferred
 
 _BUFFER = 1 << 18
 
@@ -118,7 +119,7 @@ class _FileMedia:
                 stream = opened.container.streams.video[0]
                 offset = round((opened.start + Fraction(seconds)) / _time_base(stream))
                 # Where that fails the stream is read from somewhere else, which is allowed.
-                with suppress(av.FFmpegError, OSError):
+                with suppress(av.FFmpegError, OSError), deferred():
                     opened.container.seek(offset, stream=stream)
                 opened.reader.check()
             yield opened
@@ -191,15 +192,16 @@ def decoder_limits(size: tuple[int, int]) -> dict[str, str]:
 def _demuxer(reader: CarefulReader, container_format: str, size: tuple[int, int]) -> InputContainer:
     # The length of a stream is not needed; finding it would mean to read its end.
     options = {"skip_estimate_duration_from_pts": "1"}
-    container = av.open(
-        reader,
-        format=container_format,
-        io_open=_refuse,
-        buffer_size=_BUFFER,
-        options=decoder_limits(size),
-        container_options=options,
-        metadata_errors="replace",
-    )
+    with deferred():
+        container = av.open(
+            reader,
+            format=container_format,
+            io_open=_refuse,
+            buffer_size=_BUFFER,
+            options=decoder_limits(size),
+            container_options=options,
+            metadata_errors="replace",
+        )
     assert isinstance(container, InputContainer)  # noqa: S101 - opened for reading
     return container
 

@@ -9,6 +9,7 @@ from av.video.stream import VideoStream
 from etl.errors import ArchiveError, DeadlineError
 from etl.extract.media import Opened
 from etl.extract.numbering import BrokenError, DamagedError
+from etl.signals import deferred
 
 
 def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
@@ -20,7 +21,7 @@ def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
     """
     held: Packet[VideoStream] | None = None
     try:
-        for packet in opened.container.demux(opened.container.streams.video[0]):
+        for packet in _demuxed(opened):
             if opened.reader.has_ended_early:
                 # What was read ahead is good, but for the last packet, which can be incomplete.
                 if not packet.size:
@@ -38,6 +39,16 @@ def _packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
         opened.reader.check()
         raise DamagedError(f"it is damaged ({error.strerror})") from error
     opened.reader.check()
+
+
+def _demuxed(opened: Opened) -> Iterator["Packet[VideoStream]"]:
+    packets = opened.container.demux(opened.container.streams.video[0])
+    while True:
+        with deferred():
+            packet = next(packets, None)
+        if packet is None:
+            return
+        yield packet
 
 
 def whole_packets(opened: Opened) -> Iterator["Packet[VideoStream]"]:
