@@ -12,7 +12,7 @@ from etl.errors import ServiceError
 from etl.extract.frame import SATELLITES, FrameEntry, Scale
 from etl.load.inventory import Inventory
 from etl.load.schema import COLUMNS
-from etl.load.stores import LocalFolder
+from etl.load.folder import LocalFolder
 from etl.plan import Plan, plan_frames
 from etl.transform.grid import Grid
 

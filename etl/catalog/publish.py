@@ -18,11 +18,10 @@ from etl.catalog.root import build_catalog, find_children
 from etl.catalog.templates import load_template
 from etl.errors import UsageError
 from etl.load.inventory import COLLECTION, Inventory, read_inventory
-from etl.load.lease import lease
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 
 
-def publish(store: LocalFolder, folder: str, templates: Path | None = None) -> int:
+def publish(store: Store, folder: str, templates: Path | None = None) -> int:
     """Bring a continent's collection and quicklooks, and the archive's catalog, up to what is committed.
 
     Only what differs from what is there is written. Quicklooks come before the collection that names their
@@ -54,7 +53,7 @@ def publish(store: LocalFolder, folder: str, templates: Path | None = None) -> i
     if not _is_published(store, folder, collection):
         written += _write_quicklooks(inventory)
         written += _put_changed(store, f"{folder}/{COLLECTION}", collection)
-    with lease(store, "", wait=math.inf):
+    with store.lease("", math.inf):
         store.clear_partial("")
         catalog = build_catalog(find_children(store), catalog_template)
         written += _put_changed(store, CATALOG, to_json(catalog))
@@ -67,7 +66,7 @@ def to_json(document: pystac.Catalog) -> bytes:
     return (json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _is_published(store: LocalFolder, folder: str, collection: bytes) -> bool:
+def _is_published(store: Store, folder: str, collection: bytes) -> bool:
     """Whether the collection is there as it should be; its quicklooks then show the right frame already."""
     return store.get(f"{folder}/{COLLECTION}") == collection and all(
         store.exists(f"{folder}/{name}") for name in (OVERVIEW, THUMBNAIL)
@@ -83,7 +82,7 @@ def _write_quicklooks(inventory: Inventory) -> int:
     )
 
 
-def _put_changed(store: LocalFolder, key: str, data: bytes) -> int:
+def _put_changed(store: Store, key: str, data: bytes) -> int:
     if store.get(key) == data:
         return 0
     store.put(key, data)

@@ -11,7 +11,7 @@ from etl.catalog.collection import CATALOG
 from etl.catalog.templates import Template
 from etl.errors import ArchiveError, UsageError
 from etl.load.inventory import COLLECTION, read_inventory
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Child:
     title: str
 
 
-def find_children(store: LocalFolder) -> list[Child]:
+def find_children(store: Store) -> list[Child]:
     """The archive's continents that have both committed frames and a collection, by folder name.
 
     One whose store is damaged is kept, with a warning in the log: others must not lose it from the catalog.

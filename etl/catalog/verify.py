@@ -16,7 +16,7 @@ from etl.catalog.root import build_catalog, find_children
 from etl.catalog.templates import Template, load_template
 from etl.catalog.verify_quicklooks import check_quicklooks
 from etl.load.inventory import COLLECTION, Inventory
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.load.verify.findings import Difference, Verdict, differences
 from etl.load.verify.snapshot import read_json
 
@@ -75,7 +75,7 @@ def check_collection(
     check_quicklooks(inventory, verdict, with_pixels=with_pixels and shown is inventory)
 
 
-def check_catalog(store: LocalFolder, verdict: Verdict, templates: Path | None = None) -> None:
+def check_catalog(store: Store, verdict: Verdict, templates: Path | None = None) -> None:
     """Compare the archive's catalog with the collections there are.
 
     Raises:

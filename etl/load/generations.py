@@ -14,7 +14,7 @@ from typing import Any
 from etl.load.archive import own_metadata, to_json
 from etl.load.inventory import GROUP, ROOT
 from etl.load.schema import ARRAYS, Keys
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def other_keys(keys: Keys) -> Keys:
     return "v2" if keys == "default" else "default"
 
 
-def replace_group(store: LocalFolder, folder: str) -> None:
+def replace_group(store: Store, folder: str) -> None:
     """Let the finished group in the side folder replace the archived one.
 
     Raises:
@@ -55,7 +55,7 @@ def replace_group(store: LocalFolder, folder: str) -> None:
     finish_replacing(store, folder)
 
 
-def finish_replacing(store: LocalFolder, folder: str) -> None:
+def finish_replacing(store: Store, folder: str) -> None:
     """Complete a replacement whose objects are in place; without one, nothing happens.
 
     Raises:
@@ -65,18 +65,18 @@ def finish_replacing(store: LocalFolder, folder: str) -> None:
         return
     prefix = f"{folder}/{GROUP}"
     root = _document(store, f"{side_folder(folder)}/{GROUP}/{ROOT}")
-    objects = own_metadata(root["consolidated_metadata"]["metadata"])
     since = datetime.now(UTC).isoformat(timespec="seconds")
     outdated = {"keys": other_keys(_keys_of(root)), "since": since}
     store.put(f"{folder}/{_OUTDATED}", to_json(outdated))
-    store.put_all({f"{prefix}/{key}": data for key, data in objects.items()})
+    for batch in own_metadata(root["consolidated_metadata"]["metadata"]):
+        store.put_all({f"{prefix}/{key}": data for key, data in batch.items()})
     store.put(f"{prefix}/{ROOT}", to_json(root))
     store.delete(f"{side_folder(folder)}/{_READY}")
     store.delete(side_folder(folder))
     log.info("the rebuilt group has replaced the archived one", extra={"event": "group_replaced"})
 
 
-def purge_outdated(store: LocalFolder, folder: str) -> None:
+def purge_outdated(store: Store, folder: str) -> None:
     """Remove the objects of a replaced group once no reader can be expected to use them any more.
 
     Raises:
@@ -97,7 +97,7 @@ def is_of(keys: Keys, key: str) -> bool:
     return (key.split("/", maxsplit=1)[0] == "c") == (keys == "default")
 
 
-def _purge(store: LocalFolder, folder: str, keys: Keys) -> None:
+def _purge(store: Store, folder: str, keys: Keys) -> None:
     for name in ARRAYS:
         array = f"{folder}/{GROUP}/{name}/"
         for key in list(store.keys(array)):
@@ -106,7 +106,7 @@ def _purge(store: LocalFolder, folder: str, keys: Keys) -> None:
     store.delete(f"{folder}/{_OUTDATED}")
 
 
-def _document(store: LocalFolder, key: str) -> dict[str, Any]:
+def _document(store: Store, key: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(store.get(key) or b"{}")
     return document
 

@@ -10,11 +10,10 @@ from etl.extract.api import Listing
 from etl.extract.frame import FrameEntry
 from etl.load.archive import Appender, check_fits
 from etl.load.inventory import Inventory, read_inventory
-from etl.load.lease import lease
 from etl.load.recovery import recover
 from etl.load.runs import keep_run
 from etl.load.schema import Schema
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.pipeline.alignment import aligned_frames
 from etl.pipeline.appending import append, packed
 from etl.pipeline.asking import ask, grid_of, plan_of
@@ -74,7 +73,7 @@ def _archive(run: Run) -> None:
     job, report = run.job, run.report
     with report.stage("extract"):
         listing = ask(job, run.service, read_inventory(run.store, run.folder))
-    with lease(run.store, run.folder, job.wait):
+    with run.store.lease(run.folder, job.wait):
         with deferred():
             inventory = recover(run.store, run.folder)
         try:
@@ -123,7 +122,7 @@ def _publish(run: Run) -> None:
         run.report.bytes_out += publish(run.store, run.folder, run.job.templates)
 
 
-def _keep(job: Job, store: LocalFolder, folder: str, report: RunReport) -> None:
+def _keep(job: Job, store: Store, folder: str, report: RunReport) -> None:
     """Keep the report in the archive, if there is one."""
     inventory = read_inventory(store, folder)
     if inventory:

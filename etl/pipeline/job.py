@@ -10,7 +10,7 @@ from etl.extract.auth import TokenSource
 from etl.extract.service import ContinentService
 from etl.load.inventory import check_root, folder_of
 from etl.load.schema import Layout
-from etl.load.stores import LocalFolder, open_store
+from etl.load.stores import Store, open_store
 from etl.plan import Duplicates
 from etl.report import Progress, RunReport
 
@@ -57,7 +57,7 @@ class Job:
     max_pixels: int = DEFAULT_MAX_PIXELS
 
 
-def place(job: Job) -> tuple[LocalFolder, str]:
+def place(job: Job) -> tuple[Store, str]:
     """The storage and the continent's folder in it.
 
     Raises:
@@ -91,7 +91,7 @@ class Run:
 
     job: Job
     service: ContinentService
-    store: LocalFolder
+    store: Store
     folder: str
     report: RunReport
     progress: Progress | None = None

@@ -11,7 +11,7 @@ from etl.extract.frame import Frame, FrameEntry, Scale
 from etl.load.archive import Appender
 from etl.load.inventory import Inventory, read_inventory
 from etl.load.schema import Schema
-from etl.load.stores import LocalFolder
+from etl.load.folder import LocalFolder
 from etl.transform.grid import Grid
 from etl.transform.packing import pack
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pystac.validation import JsonSchemaSTACValidator
 
-from etl.load.stores import LocalFolder
+from etl.load.folder import LocalFolder
 from etl.transform.grid import Grid
 
 from .archives import Continent

@@ -14,7 +14,7 @@ from etl.catalog.publish import publish
 from etl.catalog.quicklook import encode_png
 from etl.catalog.templates import shipped_templates
 from etl.catalog.verify import check_catalog, check_collection
-from etl.load.stores import LocalFolder
+from etl.load.folder import LocalFolder
 from etl.load.verify.findings import Verdict
 
 from .archives import Continent

@@ -12,7 +12,7 @@ from etl.load.generations import other_keys, purge_outdated, replace_group, side
 from etl.load.inventory import read_inventory
 from etl.load.recovery import recover
 from etl.load.schema import Schema
-from etl.load.stores import LocalFolder
+from etl.load.folder import LocalFolder
 
 from .archives import (
     FOLDER,
