@@ -17,6 +17,9 @@ from etl.load.bucket import Bucket
 from etl.load.folder import LocalFolder
 
 
+_BUCKETS = ("s3", "gs", "az", "abfs", "abfss")
+
+
 class Store(Protocol):
     """An archive's storage. All methods raise `StorageError` where it refuses or cannot be reached."""
 
@@ -107,4 +110,6 @@ def open_store(address: str) -> Store:
         return LocalFolder(Path(address.removeprefix("file:")))
     if scheme == "file":
         return LocalFolder(Path(rest))
+    if scheme not in _BUCKETS:
+        raise UsageError(f"{address} is no address of a folder or a bucket", "name such as s3://bucket/folder")
     return Bucket(address)
