@@ -1,7 +1,6 @@
 """Writing the STAC files of an archive; they are derived from the committed stores and can be rebuilt."""
 
 import json
-import math
 from pathlib import Path
 
 import pystac
@@ -20,6 +19,9 @@ from etl.errors import UsageError
 from etl.load.inventory import COLLECTION, Inventory, read_inventory
 from etl.load.lease import lease
 from etl.load.stores import LocalFolder
+
+_PATIENCE = 600.0
+"""Seconds to wait for others that write the catalog, which takes each of them a moment."""
 
 
 def publish(store: LocalFolder, folder: str, templates: Path | None = None) -> int:
@@ -54,7 +56,7 @@ def publish(store: LocalFolder, folder: str, templates: Path | None = None) -> i
     if not _is_published(store, folder, collection):
         written += _write_quicklooks(inventory)
         written += _put_changed(store, f"{folder}/{COLLECTION}", collection)
-    with lease(store, "", wait=math.inf):
+    with lease(store, "", _PATIENCE):
         store.clear_partial("")
         catalog = build_catalog(find_children(store), catalog_template)
         written += _put_changed(store, CATALOG, to_json(catalog))

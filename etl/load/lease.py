@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from etl.errors import BusyError, StorageError
 from etl.load.stores import LocalFolder, make_folders
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 LEASE = ".lease"
 
 _POLL_SECONDS = 0.2
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @contextmanager
@@ -41,10 +43,18 @@ def lease(store: LocalFolder, folder: str, wait: float = 0.0) -> Iterator[None]:
     path = store.root / folder / LEASE
     try:
         make_folders(path.parent)
-        file = path.open("ab+", buffering=0)
+        file = os.fdopen(os.open(path, _FLAGS, 0o666), "ab+", buffering=0)
     except OSError as error:
         raise _refused(path, error) from error
     with file:
+
+        def check() -> None:
+            if not _is_in_place(file, path):
+                raise BusyError(
+                    f"{path} was removed, so another run may be writing",
+                    "never remove that file; run the command again",
+                )
+
         try:
             _lock(file, wait)
             file.truncate(0)
@@ -57,13 +67,23 @@ def lease(store: LocalFolder, folder: str, wait: float = 0.0) -> Iterator[None]:
             ) from None
         except OSError as error:
             raise _refused(path, error) from error
+        check()
+        store.fences[folder] = check
         try:
             yield
         finally:
+            del store.fences[folder]
             file.truncate(0)
 
 
-def _lock(file: BinaryIO, wait: float) -> None:
+def _is_in_place(file: FileIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(file: FileIO, wait: float) -> None:
     if wait == math.inf:
         fcntl.flock(file, fcntl.LOCK_EX)
         return None

@@ -5,11 +5,13 @@ is atomic and durable: a reader sees the old bytes or the new ones, and once `pu
 the objects survive a power loss. The order of these calls is therefore the order of commits.
 """
 
+import ctypes
 import errno
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +21,12 @@ from zarr.storage import LocalStore
 
 from etl.errors import IncompatibleError, StorageError, UsageError
 
+_STILL_WRITTEN = 3600.0
+"""Seconds after which nobody writes to a file any more that is not in its place."""
+
+_HERE, _EXCHANGE = -100, 2
+"""`AT_FDCWD` and `RENAME_EXCHANGE` of Linux's renameat2(2)."""
+
 PARTIAL = ".partial"
 """Folder, in the root and in every continent's folder, of files that are being written."""
 
@@ -27,10 +35,16 @@ _OF_THE_DISK = "lost+found"
 
 
 class LocalFolder:
-    """An archive in a folder of a local or mounted file system."""
+    """An archive in a folder of a local or mounted file system.
+
+    Attributes:
+        root: the folder.
+        fences: checks by folder, called before every write there; a lease puts its own in.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self.fences: dict[str, Callable[[], None]] = {}
 
     def __str__(self) -> str:
         return str(self.root)
@@ -68,9 +82,8 @@ class LocalFolder:
         key = ""
         try:
             for key, data in objects.items():
-                partial = self.root.joinpath(*Path(key).parts[:-1][:1], PARTIAL, uuid.uuid4().hex)
+                partial = self._partial(key)
                 make_folders((self.root / key).parent)
-                make_folders(partial.parent)
                 written.append((partial, key))
                 with partial.open("xb") as file:
                     file.write(data)
@@ -92,14 +105,13 @@ class LocalFolder:
         Raises:
             StorageError: As `put`, or there is nothing at `source`.
         """
-        partial = self.root / Path(target).parts[0] / PARTIAL / uuid.uuid4().hex
         try:
+            partial = self._partial(target)
             make_folders((self.root / target).parent)
-            make_folders(partial.parent)
             try:
                 partial.hardlink_to(self.root / source)
             except OSError as error:
-                if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP):
+                if error.errno in (errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                     raise
                 data = (self.root / source).read_bytes()
             else:
@@ -112,6 +124,47 @@ class LocalFolder:
             raise self._refused("write", target, error) from error
         self.put(target, data)
 
+    def exchanges(self, folder: str) -> bool:
+        """Whether two folders in a folder of the archive can be exchanged.
+
+        Raises:
+            StorageError: The storage refuses to have it tried.
+        """
+        tried = [f"{folder}/{PARTIAL}/{uuid.uuid4().hex}" for _ in range(2)]
+        try:
+            self._partials(folder)
+            for path in tried:
+                (self.root / path).mkdir()
+            return self.exchange(*tried)
+        except OSError as error:
+            raise self._refused("write", f"{folder}/{PARTIAL}", error) from error
+        finally:
+            for path in tried:
+                with suppress(OSError):
+                    (self.root / path).rmdir()
+
+    def exchange(self, one: str, other: str) -> bool:
+        """Let two folders change places, at once.
+
+        Returns:
+            False where the operating system or the file system cannot do that; nothing has changed then.
+
+        Raises:
+            StorageError: It refuses.
+        """
+        renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        if renameat2 is None:
+            return False
+        paths = [self.root / one, self.root / other]
+        if renameat2(_HERE, os.fsencode(paths[0]), _HERE, os.fsencode(paths[1]), _EXCHANGE):
+            number = ctypes.get_errno()
+            if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+                return False
+            raise self._refused("exchange", one, OSError(number, os.strerror(number)))
+        for path in paths:
+            _sync_folder(path.parent)
+        return True
+
     def delete(self, prefix: str) -> None:
         """Remove an object, or a folder and all below it; nothing happens where there is none.
 
@@ -123,8 +176,9 @@ class LocalFolder:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
-                path.unlink(missing_ok=True)
-        except FileNotFoundError:
+                path.unlink()
+            _sync_folder(path.parent)
+        except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise self._refused("remove", prefix, error) from error
@@ -201,14 +255,21 @@ class LocalFolder:
             raise self._refused("read", prefix, error) from error
 
     def clear_partial(self, folder: str) -> None:
-        """Remove what an interrupted `put` left behind; call it only while holding the folder's lease.
+        """Remove what an interrupted `put` left behind an hour ago or more.
 
         Raises:
             StorageError: The storage refuses to remove it.
         """
         try:
-            for path in (self.root / folder / PARTIAL).glob("*"):
-                path.unlink(missing_ok=True)
+            now = time.time()
+            for path in self._partials(folder).iterdir():
+                # Reports are written without the lease.
+                if now - path.stat().st_mtime < _STILL_WRITTEN:
+                    continue
+                if path.is_dir():
+                    path.rmdir()
+                else:
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise self._refused("clear", f"{folder}/{PARTIAL}", error) from error
 
@@ -219,6 +280,20 @@ class LocalFolder:
     def location(self, key: str) -> str:
         """The address by which other programs open the object."""
         return str(self.root / key)
+
+    def _partial(self, key: str) -> Path:
+        """A new name for a file that is to become an object; the right to write there is checked."""
+        folder = "".join(Path(key).parts[:-1][:1])
+        if folder in self.fences:
+            self.fences[folder]()
+        return self._partials(folder) / uuid.uuid4().hex
+
+    def _partials(self, folder: str) -> Path:
+        path = self.root / folder / PARTIAL
+        make_folders(path)
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a symbolic link")
+        return path
 
     def _reveal(self, partial: Path, key: str) -> None:
         """Let a file that is written take its place."""

@@ -62,7 +62,7 @@ class Night:
         self._store = open_store(config.archive)
         self._running: set[subprocess.Popen[str]] = set()
         # Held while a process is started: none may be, once a signal was passed on to those that run.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def run(self, parallel: int = 1) -> list[Outcome]:
         """Archive all continents, and return what came of each, in the order of the configuration.

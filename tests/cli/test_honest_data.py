@@ -111,7 +111,11 @@ def test_a_newest_frame_with_other_pixels_is_named_and_the_new_ones_are_appended
 
 @pytest.mark.parametrize("container", ["mp4", "hls-ts"])
 def test_a_stream_whose_numbering_shifted_while_the_dates_stayed_is_refused(
-    begun: StandIn, scenes: list[SceneFrame], archive: Path, tmp_path: Path, container: Literal["mp4", "hls-ts"]
+    begun: StandIn,
+    scenes: list[SceneFrame],
+    archive: Path,
+    tmp_path: Path,
+    container: Literal["mp4", "hls-ts"],
 ) -> None:
     before = frame_objects(archive)
     encoding = Encoding(container, lossless=True, gop=4, segment_seconds=0.16)
@@ -190,7 +194,7 @@ def test_without_a_listed_archived_frame_the_numbering_is_said_to_be_unchecked(
 
 @pytest.mark.parametrize(("policy", "left_out"), [("first", 6), ("last", 5)])
 def test_of_two_frames_of_one_satellite_at_one_time_one_is_left_out_by_name(
-    service: StandIn, europe: Stream, scenes: list[SceneFrame], archive: Path, policy: str, left_out: int
+    service: StandIn, europe: Stream, scenes: list[SceneFrame], archive: Path, *, policy: str, left_out: int
 ) -> None:
     fifth, sixth = europe.images[4:6]
     both = replace(sixth, time=fifth.time, satellite=fifth.satellite)
