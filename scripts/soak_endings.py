@@ -155,6 +155,9 @@ class Signalled(Fault):
         dice = stage.dice
         self._signal = dice.choice(self._SIGNALS)
         self._moment = dice.choice([*self._MOMENTS, *["swapping", "tidying"] * (3 * stage.rebuilding)])
+        if self._moment == "starting" and self._signal is signal.SIGINT:
+            # Python itself answers that one in many ways before it has come to the program.
+            self._signal = signal.SIGTERM
         self.kind = f"{self._signal.name} while {self._moment}" + " in a rebuild" * stage.rebuilding
         group = stage.archive / "europe" / "ndvi.zarr"
         side = stage.archive / "europe" / ".rebuild"

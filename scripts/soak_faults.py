@@ -209,7 +209,7 @@ class Truncated(Fault):
     def happened(self, ended: Ended) -> int:
         larger = {name for name, size in self.stage.sizes.items() if size > self._size}
         cut = [r for r in ended.requests if _file(r) in larger and r.status in {200, 206} and r.sent]
-        return min(1, len(cut))
+        return int(bool(cut) and ended.codes[0] == 4)
 
 
 class Missing(Fault):
@@ -222,7 +222,9 @@ class Missing(Fault):
         stage.service.faults.missing = frozenset({self._name})
 
     def happened(self, ended: Ended) -> int:
-        return min(1, sum(_file(r) == self._name and r.status == 404 for r in ended.requests))
+        asked = any(_file(r) == self._name and r.status == 404 for r in ended.requests)
+        # Read only to find the stream's start, it can be done without.
+        return int(asked and ended.codes[0] == 4)
 
 
 def _file(request: Request) -> str:

@@ -107,6 +107,8 @@ def finish_replacing(store: LocalFolder, folder: str) -> bool:
             objects = own_metadata(root["consolidated_metadata"]["metadata"])
             store.put_all({f"{main}/{key}": data for key, data in objects.items()})
             store.put(f"{main}/{ROOT}", to_json(root))
+    # After an exchange it is that of the replaced group, which must not pass for a rebuild that was begun.
+    store.delete(f"{side}/{ROOT}")
     # A removal may not outlast a power loss; done again after later commits, this would undo them.
     store.put(f"{side_folder(folder)}/{_READY}", b"")
     drop_side(store, folder)

@@ -20,7 +20,7 @@ from etl.load.generations import purge_outdated
 from etl.load.stores import LocalFolder
 from tests.cli.test_convert import assert_holds, expected_values, stored
 from tests.conftest import BBOX
-from tests.program import PROGRAM, clean_environment, convert, with_token
+from tests.program import PROGRAM, clean_environment, contents, convert, run, with_token
 
 
 @pytest.fixture
@@ -288,18 +288,49 @@ def test_a_rebuild_that_is_asked_to_end_goes_on_later(
     assert_holds(archive, scenes)
 
 
-def test_a_frame_that_would_be_taken_over_damaged_is_refused(
+def test_a_damaged_frame_of_other_dates_stays_as_it_is_and_verify_names_it(
     service: StandIn, europe: Stream, archive: Path
 ) -> None:
     convert(service, archive)
-    offer(service, europe, europe.images[1:])
     shard = archive / "europe/ndvi.zarr/ndvi/c/0/0/0"
     shard.write_bytes((archive / "europe/ndvi.zarr/ndvi/c/1/0/0").read_bytes())
 
-    ended = convert(service, archive, "--rebuild")
+    assert convert(service, archive, "--rebuild", "--start", "2021-03-05").code == 0
+
+    assert "frame 1 (2021-03-01" in run("verify", "--archive", archive).out
+
+
+def test_a_missing_frame_of_other_dates_cannot_be_taken_over(service: StandIn, archive: Path) -> None:
+    convert(service, archive)
+    (archive / "europe/ndvi.zarr/ndvi/c/0/0/0").unlink()
+
+    ended = convert(service, archive, "--rebuild", "--start", "2021-03-05")
 
     assert ended.code == 6
     assert "frame 1 (2021-03-01" in ended.error
+    assert convert(service, archive, "--rebuild", "--end", "2021-03-05").code == 0
+
+
+def test_withdrawn_frames_are_dropped_when_that_is_asked_for(
+    service: StandIn, europe: Stream, archive: Path
+) -> None:
+    convert(service, archive)
+    offer(service, europe, [image for image in europe.images if image.number not in (2, 9)])
+
+    ended = convert(service, archive, "--rebuild", "--drop-withdrawn", "--end", "2021-03-04")
+
+    assert ended.code == 0
+    assert numbers_of(archive) == [1, *range(3, 21)]
+
+
+def test_a_rebuild_of_dates_without_frames_is_refused(incomplete: StandIn, archive: Path) -> None:
+    before = contents(archive / "europe/ndvi.zarr")
+
+    ended = convert(incomplete, archive, "--rebuild", "--start", "2025-01-01")
+
+    assert ended.code == 4
+    assert "has no frames of Europe from 2025-01-01" in ended.error
+    assert contents(archive / "europe/ndvi.zarr") == before
 
 
 def test_replaced_objects_are_removed_by_a_run_half_a_day_later(incomplete: StandIn, archive: Path) -> None:

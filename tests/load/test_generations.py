@@ -1,7 +1,9 @@
 """A rebuilt group replaces the archived one at once, whatever interrupts it."""
 
+import json
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -178,20 +180,61 @@ def test_a_second_replacement_waits_for_readers_of_the_first(store: LocalFolder)
         check_replaceable(store, FOLDER)
 
 
-@pytest.mark.parametrize(
-    "note", [b"", b"[]", b"nonsense", b'{"since": 7}', b'{"since": "2100-01-01T00:00:00+00:00"}']
-)
-def test_a_note_that_says_nothing_possible_is_as_an_old_one(store: LocalFolder, note: bytes) -> None:
+@pytest.mark.parametrize("note", [b"", b"[]", b"nonsense", b'{"since": 7}', b'{"since": "2020-01-01"}'])
+def test_a_note_that_tells_no_time_counts_from_now(store: LocalFolder, note: bytes) -> None:
     prepare(store)
     replace_group(store)
+    opened = zarr.open_group(group_path(store), mode="r")
     store.put(f"{FOLDER}/.outdated", note)
 
-    check_replaceable(store, FOLDER)
     purge_outdated(store, FOLDER)
 
     assert_holds(store, frames(NEW))
-    assert not store.exists(f"{FOLDER}/.outdated")
-    assert not [path for path in group_path(store).rglob("c/*") if path.is_file()]
+    assert opened.attrs["continent"] == "Europe"
+    assert any(path.is_file() for path in group_path(store).rglob("c/*"))
+    with pytest.raises(BusyError):
+        check_replaceable(store, FOLDER)
+
+
+@pytest.mark.parametrize("hours", [-11, 11])
+def test_clocks_that_differ_do_not_take_the_old_frames_from_their_readers(
+    store: LocalFolder, hours: int
+) -> None:
+    prepare(store)
+    replace_group(store)
+    since = datetime.now(UTC) + timedelta(hours=hours)
+    store.put(f"{FOLDER}/.outdated", json.dumps({"since": since.isoformat()}).encode())
+
+    purge_outdated(store, FOLDER)
+
+    assert any(path.is_file() for path in group_path(store).rglob("c/*"))
+
+
+@pytest.mark.parametrize(
+    ("prepared", "finished"), [(WatchedFolder, WithoutExchange), (WithoutExchange, WatchedFolder)]
+)
+def test_a_replacement_is_completed_on_a_machine_that_does_it_the_other_way(
+    store: LocalFolder, prepared: type[WatchedFolder], finished: type[WatchedFolder]
+) -> None:
+    prepare(store)
+    opened = zarr.open_group(group_path(store), mode="r")["ndvi"]
+    assert isinstance(opened, zarr.Array)
+    prepare_replacing(prepared(store.root), FOLDER)
+
+    recover(finished(store.root), FOLDER)
+
+    assert_holds(store, frames(NEW))
+    np.testing.assert_array_equal(opened[:], expected(frames(OLD))["ndvi"])
+
+
+@pytest.mark.parametrize("note", [b"{}", b"[]", b"nonsense", b'{"keys": "v2", "exchange": true}'])
+def test_a_note_of_a_replacement_without_a_group_is_no_replacement(store: LocalFolder, note: bytes) -> None:
+    archive(store, frames(OLD))
+    store.put(f"{side_folder(FOLDER)}/ready.json", note)
+
+    recover(store, FOLDER)
+
+    assert_holds(store, frames(OLD))
 
 
 def test_objects_in_force_are_never_purged(store: LocalFolder) -> None:
