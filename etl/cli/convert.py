@@ -171,10 +171,12 @@ def convert(
 
 def _conclude(job: Job, report: RunReport, report_file: Path | None, metrics_file: Path | None) -> None:
     """Write what the run did to the files asked for."""
-    _write(report_file, report.to_json())
-    if metrics_file is not None and report.finished is not None:
-        earlier = kept_runs(open_store(job.archive), folder_of(job.continent))
-        write_metrics(metrics_file, [*earlier, json.loads(report.to_json())])
+    try:
+        _write(report_file, report.to_json())
+    finally:
+        if metrics_file is not None and report.exit_code != UsageError.exit_code:
+            earlier = kept_runs(open_store(job.archive), folder_of(job.continent))
+            write_metrics(metrics_file, [*earlier, json.loads(report.to_json())])
 
 
 def _figures(job: Job, found: Preview) -> dict[str, object]:

@@ -163,6 +163,20 @@ USAGE = {
         ["convert", "../Europe", "--archive", "x"],
         "'../Europe' is no name of a continent",
     ),
+    **{
+        f"a continent called {name!r}": (["convert", name, "--archive", "x"], "is no name of a continent")
+        for name in (
+            "",
+            "/Europe",
+            "a/b",
+            "..",
+            "%2e%2e",
+            "Europe\n",
+            "\x1b[31mEurope",
+            "e" * 300,
+            "Eur\u00f6pe",
+        )
+    },
     "an address that is none": (
         ["convert", "Europe", "--archive", "x", "--api-url", "ftp://example.com"],
         "'ftp://example.com' is not an http or https address",
@@ -170,7 +184,7 @@ USAGE = {
     "an empty name": (["convert", "Europe", "--archive", ""], "the archive's name is empty"),
     "an empty name for the demo": (["demo", "--archive", ""], "the archive's name is empty"),
     "an unknown command": (["conver"], "No such command 'conver'"),
-    "an archive that is not there": (["info", "--archive", "x"], "there is no archive in x"),
+    "an archive that is not there": (["info", "--archive", "x"], "there is no archive with frames in x"),
 }
 
 
