@@ -114,7 +114,7 @@ def test_the_commands_of_every_night_work_and_so_do_those_that_check_and_rebuild
 
 
 def test_the_soak_is_the_one_of_its_own_test() -> None:
-    assert SOAK == f".venv/bin/python scripts/soak.py --faults {FAULTS}\n"
+    assert f".venv/bin/python scripts/soak.py --faults {FAULTS}\n" == SOAK
 
 
 def test_memory_does_not_grow_with_the_length_of_a_run(
