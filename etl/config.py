@@ -1,13 +1,12 @@
 """The configuration of nightly runs: a TOML file, checked as a whole before anything is done."""
 
-import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -25,6 +24,7 @@ from etl.errors import UsageError
 from etl.load.inventory import folder_of
 from etl.load.schema import Layout
 from etl.load.stores import open_store
+from etl.plan import Duplicates
 
 MOST_AT_ONCE = 16
 """So many continents may be archived at once."""
@@ -85,12 +85,21 @@ def _beside_the_file(value: object, info: ValidationInfo) -> object:
     """A path; a relative one is relative to the configuration's folder."""
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise PydanticCustomError("path", "must be the name of a file or folder")
-    return (info.context or Path()) / Path(value).expanduser()
+    try:
+        return (info.context or Path()) / Path(value).expanduser()
+    except RuntimeError:
+        raise PydanticCustomError("path", "names a home that is not known") from None
 
 
 def _folder(path: Path) -> Path:
     if not path.is_dir():
         raise PydanticCustomError("folder", "there is no folder {path}", {"path": str(path)})
+    return path
+
+
+def _file(path: Path) -> Path:
+    if not path.exists():
+        raise PydanticCustomError("folder", "there is no file {path}", {"path": str(path)})
     return path
 
 
@@ -108,7 +117,7 @@ def _archive(value: object, info: ValidationInfo) -> object:
 def _web_address(value: str) -> str:
     try:
         parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and parts.hostname
+        usable = parts.scheme in ("http", "https") and parts.hostname and value.isprintable()
     except ValueError:
         usable = False
     if not usable:
@@ -143,12 +152,12 @@ class Settings(_Table):
 
     layout: Layout | None = None
     templates: Annotated[FilePath, AfterValidator(_folder)] | None = None
-    deadline: Annotated[Seconds, Field(gt=0, lt=math.inf)] | None = None
-    stale_after: Annotated[float, Field(ge=0, lt=math.inf)] | None = None
-    settle: Annotated[float, Field(ge=0, lt=math.inf)] | None = None
+    deadline: Annotated[Seconds, Field(gt=0, le=1e7)] | None = None
+    stale_after: Annotated[float, Field(ge=0, le=36500)] | None = None
+    settle: Annotated[float, Field(ge=0, le=36500)] | None = None
     commit_frames: Annotated[int, Field(gt=0)] | None = None
-    commit_seconds: Annotated[Seconds, Field(ge=0, lt=math.inf)] | None = None
-    duplicates: Literal["first", "last", "refuse"] | None = None
+    commit_seconds: Annotated[Seconds, Field(ge=0, le=1e7)] | None = None
+    duplicates: Duplicates | None = None
     max_pixels: Annotated[int, Field(gt=0)] | None = None
 
 
@@ -161,7 +170,7 @@ class Continent(Settings):
     """
 
     name: Annotated[str, AfterValidator(lambda name: _told(name, folder_of))]
-    first_date: date | None = None
+    first_date: Annotated[date, Field(ge=date(1990, 1, 1))] | None = None
 
 
 class Config(Settings):
@@ -180,7 +189,7 @@ class Config(Settings):
     archive: Annotated[str, BeforeValidator(_archive)]
     continents: Annotated[list[Continent], Field(min_length=1)]
     api_url: Annotated[str, AfterValidator(_web_address)] | None = None
-    token_file: FilePath | None = None
+    token_file: Annotated[FilePath, AfterValidator(_file)] | None = None
     wait: Annotated[Seconds, Field(ge=0)] | None = None
     parallel: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 1
     metrics: Annotated[FilePath, AfterValidator(_in_a_folder)] | None = None
@@ -207,13 +216,16 @@ def load_config(path: Path) -> Config:
         raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise ConfigError(path, ["is not UTF-8 text"]) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(path, [f"is not TOML: {error}"]) from None
     problems: list[str] = []
     try:
         config = Config.model_validate(document, context=path.absolute().parent)
     except ValidationError as error:
         problems += map(_problem, error.errors(include_url=False))
+    else:
+        if config.metrics and config.metrics.resolve().is_relative_to(Path(config.archive).resolve()):
+            problems.append("metrics: must not be in the archive")
     problems += _shared_folders(document)
     if problems:
         raise ConfigError(path, problems)

@@ -38,6 +38,7 @@ _KINDS = {
     "renumbered": "renumbered",
     "withdrawn": "withdrawn",
     "duplicate": "duplicates",
+    "ahead": "ahead",
 }
 """Value of the label `kind`, and field of the report."""
 
@@ -58,7 +59,8 @@ def write_metrics(path: Path, runs: Sequence[Run]) -> None:
     """
     by_continent: dict[str, list[Run]] = {}
     for run in runs:
-        by_continent.setdefault(str(run["continent"]), []).append(run)
+        if "continent" in run:
+            by_continent.setdefault(str(run["continent"]), []).append(run)
     before = _read(path)
     lost = sorted({continent for _, continent in before} - set(by_continent))
     if lost:

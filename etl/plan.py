@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from etl.errors import ServiceError
@@ -11,6 +11,10 @@ from etl.load.inventory import Inventory, Key
 
 Duplicates = Literal["first", "last", "refuse"]
 """Which of several frames of one satellite at one time is archived, by number in the stream."""
+
+
+_FURTHEST_AHEAD = timedelta(days=2)
+"""A frame dated further ahead is dated wrongly, and would make all that come after it late."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Plan:
         republished: frames in the archive whose scale in the stream is another now.
         withdrawn: frames in the archive, within the dates asked for, that are no longer listed.
         duplicates: frames left out because another one has the same time and satellite.
+        ahead: frames left out because their time is still to come.
     """
 
     new: tuple[FrameEntry, ...] = ()
@@ -34,6 +39,7 @@ class Plan:
     republished: tuple[FrameEntry, ...] = ()
     withdrawn: tuple[FrameEntry, ...] = ()
     duplicates: tuple[FrameEntry, ...] = ()
+    ahead: tuple[FrameEntry, ...] = ()
 
 
 def plan_frames(
@@ -58,7 +64,9 @@ def plan_frames(
         ServiceError: There are such frames, and they are to be refused.
     """
     asked = [entry for entry in entries if _within(entry.time, start, end)]
-    chosen, left_out = _one_each(asked, duplicates)
+    horizon = datetime.now(UTC) + _FURTHEST_AHEAD
+    ahead = [entry for entry in asked if entry.time > horizon]
+    chosen, left_out = _one_each([entry for entry in asked if entry.time <= horizon], duplicates)
     new: list[FrameEntry] = []
     archived: list[FrameEntry] = []
     renumbered: list[FrameEntry] = []
@@ -85,7 +93,7 @@ def plan_frames(
         for (time, satellite), position in (inventory.index if inventory else {}).items()
         if inventory and (time, satellite) not in listed and _within(time, start, end)
     ]
-    kinds = (new, archived, renumbered, late, republished, withdrawn, left_out)
+    kinds = (new, archived, renumbered, late, republished, withdrawn, left_out, ahead)
     return Plan(*map(tuple, kinds))
 
 

@@ -22,6 +22,7 @@ ODDITIES = {
     "renumbered": "with another number in the stream now",
     "withdrawn": "archived, and no longer listed by the service",
     "duplicates": "left out: another has the same time and satellite",
+    "ahead": "left out: dated ahead of now",
 }
 """The fields of a report that name frames of which something is odd, and what that is."""
 
@@ -43,7 +44,10 @@ class RunReport:
         renumbered: archived frames whose number in the stream is another now, and nothing else.
         withdrawn: archived frames that the service no longer lists; they stay archived.
         duplicates: listed frames left out because another one has the same time and satellite.
-        replaced: whether the archived continent was replaced by a rebuilt one.
+        ahead: listed frames left out because their time is still to come.
+        rebuild: whether the run was asked for a rebuild, and there was something to rebuild.
+        replaced: whether a rebuild has replaced the archived continent.
+        taken_over: of a rebuild, how many frames come from the archive and not from the service.
         first_time: sensing start of the first frame this run archived.
         last_time: sensing start of the last frame this run archived.
         newest_time: sensing start of the newest frame in the archive after the run; None while there is none.
@@ -71,7 +75,10 @@ class RunReport:
     renumbered: list[str] = field(default_factory=list)
     withdrawn: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
+    ahead: list[str] = field(default_factory=list)
+    rebuild: bool = False
     replaced: bool = False
+    taken_over: int = 0
     first_time: datetime | None = None
     last_time: datetime | None = None
     newest_time: datetime | None = None
@@ -110,12 +117,25 @@ class RunReport:
         """All figures as a JSON object on one line."""
         return json_line(asdict(self))
 
+    def _what_was_done(self) -> str:
+        if not self.rebuild:
+            missed = self.planned - self.archived
+            return f"{self.continent}: {frames(self.archived)} archived, {self.skipped} there before" + (
+                f", {missed} not reached" if missed else ""
+            )
+        done, planned = self.archived + self.skipped, self.planned + self.skipped
+        if not self.replaced:
+            return f"{self.continent}: {done} of {frames(planned)} rebuilt; the archive is as it was"
+        return (
+            f"{self.continent} rebuilt: {frames(planned)}, {planned - self.taken_over} from the service and"
+            f" {self.taken_over} taken over from the archive"
+        )
+
     def summary(self) -> str:
         """The figures in a few lines for people."""
-        lines = [
-            f"{self.continent}: {frames(self.archived)} archived, {self.skipped} there before"
-            + (f", {self.planned - self.archived} not reached" if self.archived < self.planned else "")
-        ]
+        lines = [self._what_was_done()]
+        if self.replaced and not self.rebuild:
+            lines.append("  the rebuild that was interrupted before is complete")
         if self.first_time and self.last_time:
             each = ", ".join(f"{name} {count}" for name, count in sorted(self.satellites.items()))
             lines.append(

@@ -1,6 +1,7 @@
 """Being told to end: signals and a deadline end a run at the next moment at which nothing is half done."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -24,7 +25,8 @@ class Interrupted(BaseException):
 
 
 _depth = 0
-_kept: BaseException | None = None
+_asked: BaseException | None = None
+"""Why the run is to end. It stays, because Python drops what is raised in finalizers and callbacks."""
 
 
 @contextmanager
@@ -54,6 +56,8 @@ def ending_on_signals(deadline: float | None = None) -> Iterator[None]:
         )
 
     handlers = {signal.SIGINT: on_signal, signal.SIGTERM: on_signal, signal.SIGALRM: on_deadline}
+    global _asked  # noqa: PLW0603 - signals belong to the process
+    _asked = None
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     if deadline is not None:
         signal.setitimer(signal.ITIMER_REAL, deadline)
@@ -61,6 +65,7 @@ def ending_on_signals(deadline: float | None = None) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        _asked = None
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -80,7 +85,7 @@ def deferred() -> Iterator[None]:
     finally:
         _depth -= 1
         if not _depth:
-            _raise_kept()
+            _raise_asked()
 
 
 def at_once(call: Callable[[], Result]) -> Result:
@@ -93,21 +98,23 @@ def at_once(call: Callable[[], Result]) -> Result:
     global _depth  # noqa: PLW0603 - signals belong to the process
     depth, _depth = _depth, 0
     try:
-        _raise_kept()
+        _raise_asked()
         return call()
     finally:
         _depth = depth
 
 
-def _raise_kept() -> None:
-    global _kept
-    if _kept is not None:
-        kept, _kept = _kept, None
-        raise kept
+def _raise_asked() -> None:
+    """Raise why the run is to end, unless that is on its way already."""
+    raised = sys.exc_info()[1]
+    while raised is not None and raised is not _asked:
+        raised = raised.__context__
+    if _asked is not None and raised is None:
+        raise _asked
 
 
 def _raise(error: BaseException) -> None:
-    global _kept  # noqa: PLW0603 - signals belong to the process
+    global _asked  # noqa: PLW0603 - signals belong to the process
+    _asked = _asked or error
     if not _depth:
-        raise error
-    _kept = _kept or error
+        raise _asked

@@ -41,6 +41,8 @@ def test_little_needs_to_be_said(tmp_path: Path) -> None:
 def test_what_a_continent_sets_goes_before_what_is_set_for_all(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "own").mkdir()
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/token").touch()
     config = load(
         tmp_path,
         """
@@ -95,7 +97,7 @@ def test_what_a_continent_sets_goes_before_what_is_set_for_all(tmp_path: Path) -
         ("layout = 'shraded'", "layout: must be 'sharded' or 'flat', not 'shraded'"),
         ("deadline = '6 weeks'", 'deadline: must be a number of seconds, or such as "90m" or "6h"'),
         ("deadline = 0", "deadline: must be greater than 0, not 0"),
-        ("deadline = inf", "deadline: must be less than inf, not inf"),
+        ("deadline = inf", "deadline: must be less than or equal to 10000000, not inf"),
         ("wait = -1", "wait: must be greater than or equal to 0, not -1"),
         ("wait = nan", "wait: must be greater than or equal to 0, not nan"),
         ("stale_after = '5'", "stale_after: must be a valid number, not '5'"),
@@ -219,3 +221,13 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.toml")
     with pytest.raises(ConfigError, match=r"latin\.toml: is not UTF-8 text"):
         load_config(tmp_path / "latin.toml")
+
+
+def test_metrics_in_the_archive_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "archive/europe").mkdir(parents=True)
+    text = 'archive = "archive"\nmetrics = "archive/europe/x.prom"\n[[continents]]\nname = "Europe"'
+
+    with pytest.raises(ConfigError) as refusal:
+        load(tmp_path, text)
+
+    assert refusal.value.problems == ("metrics: must not be in the archive",)

@@ -72,7 +72,7 @@ def test_a_run_is_told_in_base_units(file: Path) -> None:
     write_metrics(file, [report()])
 
     kinds = {"skipped": 7, "empty": 1, "late": 2, "renumbered": 1}
-    kinds |= dict.fromkeys(("republished", "withdrawn", "duplicate"), 0)
+    kinds |= dict.fromkeys(("republished", "withdrawn", "duplicate", "ahead"), 0)
     expected: dict[tuple[str, ...], float] = {
         ("frames", "Europe", kind): count for kind, count in kinds.items()
     }

@@ -280,6 +280,7 @@ def told_by(fault: Fault, continent: str, folder: Path, streams: Mapping[str, St
         ended = run(
             *("-vv", "--log-format", "text" if continent == "Europe" else "json"),
             *("convert", continent, "--archive", folder / "archive", "--report", folder / "run.json"),
+            *("--metrics", folder / "run.prom"),
             *scene.options,
             variables=scene.variables,
         )

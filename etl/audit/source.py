@@ -51,7 +51,9 @@ def check_against_source(
         ServiceError: The service or its stream fails; what was found before is in the verdict.
     """
     positions = choose(len(inventory), source.frames, source.seed)
-    with closing(ContinentService(source.api_url, TokenSource(source.token_file))) as service:
+    pixels = inventory.grid.rows * inventory.grid.columns
+    tokens = TokenSource(source.token_file)
+    with closing(ContinentService(source.api_url, tokens, max_pixels=pixels)) as service:
         listing = service.listing(
             inventory.continent, inventory.times[positions[0]], inventory.times[positions[-1]]
         )

@@ -1,7 +1,6 @@
 """Writing the STAC files of an archive; they are derived from the committed stores and can be rebuilt."""
 
 import json
-import math
 from pathlib import Path
 
 import pystac
@@ -19,6 +18,9 @@ from etl.catalog.templates import load_template
 from etl.errors import UsageError
 from etl.load.inventory import COLLECTION, Inventory, read_inventory
 from etl.load.stores import Store
+
+_PATIENCE = 600.0
+"""Seconds to wait for others that write the catalog, which takes each of them a moment."""
 
 
 def publish(store: Store, folder: str, templates: Path | None = None) -> int:
@@ -53,7 +55,7 @@ def publish(store: Store, folder: str, templates: Path | None = None) -> int:
     if not _is_published(store, folder, collection):
         written += _write_quicklooks(inventory)
         written += _put_changed(store, f"{folder}/{COLLECTION}", collection)
-    with store.lease("", math.inf):
+    with store.lease("", _PATIENCE):
         store.clear_partial("")
         catalog = build_catalog(find_children(store), catalog_template)
         written += _put_changed(store, CATALOG, to_json(catalog))

@@ -1,13 +1,14 @@
 """`ndvi-archive convert`: archive what is new of a continent."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
-from etl.cli.options import IsoTime, archive_option, option
+from etl.cli.options import IsoTime, Number, archive_option, option
 from etl.cli.output import Output
 from etl.errors import StorageError, UsageError
 from etl.extract.api import DEFAULT_API_URL, DEFAULT_MAX_PIXELS
@@ -45,7 +46,7 @@ from etl.signals import deferred, ending_on_signals
 @option("--templates", type=click.Path(path_type=Path), help="Folder of the catalog's templates.")
 @option(
     "--settle",
-    type=click.FloatRange(min=0),
+    type=Number(36500),
     default=0.0,
     metavar="DAYS",
     help="Leave frames that are younger for a later run: those published late still find their place.",
@@ -64,15 +65,20 @@ from etl.signals import deferred, ending_on_signals
     " continent is replaced at the end.",
 )
 @option(
+    "--drop-withdrawn",
+    is_flag=True,
+    help="With --rebuild: leave out archived frames of these dates that the service no longer lists.",
+)
+@option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=Number(math.inf),
     default=0.0,
     metavar="SECONDS",
     help="Wait so long for another run that writes to this archive.  [default: stop at once]",
 )
 @option(
     "--deadline",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(1e7, positive=True),
     metavar="SECONDS",
     help="End after so long; what was committed is archived.  [default: none]",
 )
@@ -86,7 +92,7 @@ from etl.signals import deferred, ending_on_signals
 )
 @option(
     "--commit-seconds",
-    type=click.FloatRange(min=0),
+    type=Number(1e7),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -94,7 +100,7 @@ from etl.signals import deferred, ending_on_signals
 )
 @option(
     "--stale-after",
-    type=click.FloatRange(min=0),
+    type=Number(36500),
     metavar="DAYS",
     help="Warn where the newest archived frame is older.",
 )
@@ -165,10 +171,12 @@ def convert(
 
 def _conclude(job: Job, report: RunReport, report_file: Path | None, metrics_file: Path | None) -> None:
     """Write what the run did to the files asked for."""
-    _write(report_file, report.to_json())
-    if metrics_file is not None and report.finished is not None:
-        earlier = kept_runs(open_store(job.archive), folder_of(job.continent))
-        write_metrics(metrics_file, [*earlier, json.loads(report.to_json())])
+    try:
+        _write(report_file, report.to_json())
+    finally:
+        if metrics_file is not None and report.exit_code != UsageError.exit_code:
+            earlier = kept_runs(open_store(job.archive), folder_of(job.continent))
+            write_metrics(metrics_file, [*earlier, json.loads(report.to_json())])
 
 
 def _figures(job: Job, found: Preview) -> dict[str, object]:
@@ -180,7 +188,7 @@ def _figures(job: Job, found: Preview) -> dict[str, object]:
         "late": [str(entry) for entry in plan.late],
         **{
             kind: [str(entry) for entry in getattr(plan, kind)]
-            for kind in ("republished", "renumbered", "withdrawn", "duplicates")
+            for kind in ("republished", "renumbered", "withdrawn", "duplicates", "ahead")
         },
         "first_time": plan.new[0].time.isoformat() if plan.new else None,
         "last_time": plan.new[-1].time.isoformat() if plan.new else None,
@@ -195,7 +203,10 @@ def _figures(job: Job, found: Preview) -> dict[str, object]:
 def _lines(job: Job, found: Preview) -> str:
     plan, grid = found.plan, found.grid
     west, south, east, north = grid.bbox
-    lines = [f"{job.continent}: would archive {frames(len(plan.new))}, {len(plan.archived)} there already"]
+    archived = len(plan.archived)
+    lines = [f"{job.continent}: would archive {frames(len(plan.new))}, {archived} there already"]
+    if found.rebuild:
+        lines = [f"{job.continent}: would take {frames(len(plan.new))} anew and {archived} from the archive"]
     if plan.new:
         satellites = Counter(entry.satellite for entry in plan.new)
         each = ", ".join(f"{name} {count}" for name, count in sorted(satellites.items()))
@@ -209,6 +220,7 @@ def _lines(job: Job, found: Preview) -> str:
         (plan.renumbered, "another number in the stream"),
         (plan.withdrawn, "no longer listed"),
         (plan.duplicates, "left out, another has the same time and satellite"),
+        (plan.ahead, "left out, dated ahead of now"),
     ):
         lines += [f"  {what}: {entry}" for entry in entries]
     lines.append(

@@ -14,6 +14,7 @@ from etl.cli.output import Output
 from etl.demo.scene import scene
 from etl.demo.service import StandIn
 from etl.demo.streams import publish
+from etl.errors import UsageError
 from etl.extract.auth import TOKEN_VARIABLE
 from etl.load.inventory import check_root, folder_of
 from etl.load.stores import open_store
@@ -39,7 +40,11 @@ def demo(output: Output, archive: str, progress: bool) -> None:
     login and metadata like the real service, and archives it: first a part, then the rest as an append.
     """
     columns, rows = 672, 400
-    check_root(open_store(archive))
+    store = open_store(archive)
+    check_root(store)
+    others = [folder for folder in store.folders() if folder != folder_of(_CONTINENT)]
+    if others:
+        raise UsageError(f"{archive} holds other data: {', '.join(others)}", "name another --archive")
     click.echo(f"Encoding {_DAYS} days of two satellites, {columns} × {rows} pixels …")
     with tempfile.TemporaryDirectory() as folder:
         stream = publish(scene(columns, rows, _BBOX, _FIRST_DAY, _DAYS), Path(folder), _BBOX)

@@ -23,6 +23,7 @@ EVENTS: Mapping[str, str] = {
     "frame_republished": "other values in the stream than in the archive: frame or frames",
     "frame_renumbered": "another number in the stream than in the archive: frame or frames",
     "frame_withdrawn": "archived and no longer listed: frame or frames",
+    "frame_ahead": "dated ahead of now, and left out: frame or frames",
     "frame_duplicate": "another has the same time and satellite: frame or frames",
     "frames_before_first": "older than the archive's first, and not archived: frames",
     "numbering_unchecked": "no archived frame could be compared with the stream",

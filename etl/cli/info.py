@@ -46,7 +46,7 @@ def info(output: Output, archive: str, continent: str | None, with_gaps: bool, a
         what = (
             f"nothing of {continent} is archived in {archive}"
             if continent
-            else f"there is no archive in {archive}"
+            else f"there is no archive with frames in {archive}"
         )
         raise UsageError(what, "check --archive, or run ndvi-archive convert first")
     if as_json or output.as_json:

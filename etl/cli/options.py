@@ -1,5 +1,6 @@
 """Options and types that several commands share."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -37,6 +38,28 @@ class IsoTime(click.ParamType[datetime]):
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no date such as 2021-01-31 or 2021-01-31T10:00", param, ctx)
+
+
+class Number(click.ParamType[float]):
+    """A number from 0 to a limit."""
+
+    name = "number"
+
+    def __init__(self, most: float, *, positive: bool = False) -> None:
+        self._most = most
+        self._positive = positive
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse the value; what is no number, as `nan`, or beyond the limit is refused."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (number > 0 if self._positive else number >= 0) or number > self._most:
+            kind = "a positive number" if self._positive else "a number from 0"
+            limit = f" of at most {self._most:g}" if math.isfinite(self._most) else ""
+            self.fail(f"{value!r} is not {kind}{limit}", param, ctx)
+        return number
 
 
 archive_option = option("--archive", required=True, metavar="FOLDER", help="Folder of the archive.")

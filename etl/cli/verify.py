@@ -77,11 +77,11 @@ def verify(  # noqa: PLR0917 - Click passes one value an option
     count = len(catalog.findings) + sum(len(each.verdict.findings) for each in audits)
     errors = [each.error for each in audits if each.error]
     for error in errors if count else errors[1:]:
-        output.error(str(error))
+        output.error(str(error), error.exit_code)
     if count:
         raise IncompatibleError(
             f"{_findings(count)} in {archive}",
-            "see README, What can go wrong: restore what is damaged from a copy, or run convert --rebuild",
+            "README tells under What can go wrong how to mend what is found",
         )
     if errors:
         raise errors[0]

@@ -44,16 +44,17 @@ class CarefulReader:
         return self._reader.seekable()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position, as `io.RawIOBase.seek` does; −1 where that position is not known.
+        """Move to a position, as `io.RawIOBase.seek` does.
 
-        Raises:
-            OSError: Something went wrong; `check` tells what.
+        Returns:
+            −1 where that position is not known, or once something went wrong; `check` tells what.
         """
-        with self._kept():
+        with suppress(OSError), self._kept():
             try:
                 return at_once(lambda: self._reader.seek(offset, whence))
             except io.UnsupportedOperation:
                 return -1
+        return -1
 
     def tell(self) -> int:
         """The present position in bytes."""

@@ -8,6 +8,7 @@ shrinks. A run trusts the committed root; see `etl.load.recovery` for what an in
 """
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -21,10 +22,10 @@ from zarr.storage import MemoryStore
 from etl.errors import IncompatibleError
 from etl.extract.frame import SATELLITES, FrameEntry
 from etl.load.inventory import GROUP, ROOT, Inventory, read_inventory
-from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, Schema, empty_group
+from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, Keys, Schema, empty_group
 from etl.load.stores import Store
 from etl.transform.grid import Grid
-from etl.transform.packing import PackedFrame
+from etl.transform.packing import PackedFrame, crc32c
 
 _ANY_LENGTH = 1 << 31
 """Length along time under which frames are encoded: a frame's object does not depend on it."""
@@ -84,26 +85,47 @@ class Appender:
             IncompatibleError: The frame does not fit behind the others.
             StorageError: The storage refuses the write.
         """
-        self._check_follows(frame)
-        entry = frame.entry
-        self._frames[len(self._columns["time"]) + len(self._rows)] = frame.values
+        self._check_follows(frame.entry, frame.values.shape, frame.bits)
+        self._frames[self._place] = frame.values
         keys = [key for key in self._frame_objects if not key.endswith(ROOT)]
         self._put_all({key: self._frame_objects.pop(key).to_bytes() for key in keys}, final=True)
-        self._rows.append(
+        self._add(
+            frame.entry,
             {
-                "time": int(entry.time.timestamp()),
-                "satellite": SATELLITES[entry.satellite],
-                "frame_number": entry.number,
-                "source_min": entry.scale.minimum,
-                "source_max": entry.scale.maximum,
                 "valid_fraction": frame.valid_fraction,
                 "ndvi_mean": frame.mean,
                 "checksum": frame.checksum,
-            }
+            },
         )
-        self._entries.append(entry)
-        self._keys.add((entry.time, entry.satellite))
-        self._newest = entry.time
+
+    def take_over(self, inventory: Inventory, position: int) -> None:
+        """Let a frame of another group be one of this group too; it becomes visible with the next commit.
+
+        Its objects are linked as they are where both groups encode alike, else written anew.
+
+        Raises:
+            IncompatibleError: The frame does not fit behind the others, or its objects are damaged.
+            StorageError: The storage refuses the write.
+        """
+        entry = inventory.entry(position)
+        columns = ("valid_fraction", "ndvi_mean", "checksum")
+        known = {name: inventory.columns[name][position].item() for name in columns}
+        theirs, ours = inventory.root["consolidated_metadata"]["metadata"]["ndvi"], self._documents()["ndvi"]
+        if any(theirs[name] != ours[name] for name in ("chunk_grid", "codecs")):
+            values = inventory.frame(position)
+            if crc32c(values) != known["checksum"]:
+                raise _damaged(inventory, entry)
+            fraction, mean, checksum = known.values()
+            return self.append(PackedFrame(entry, values, inventory.bits, fraction, mean, checksum))
+        self._check_follows(entry, (inventory.grid.rows, inventory.grid.columns), inventory.bits)
+        source = f"{inventory.group_key}/ndvi/{frame_folder(inventory.keys, position)}"
+        target = f"{self._prefix}/ndvi/{frame_folder(_keys_of(ours), self._place)}"
+        objects = sorted(self._store.keys(source))
+        if len(objects) != _objects_a_frame(theirs):
+            raise _damaged(inventory, entry)
+        for key in objects:
+            self._store.copy(key, target + key.removeprefix(source))
+        return self._add(entry, known)
 
     def commit(self) -> list[FrameEntry]:
         """Make the appended frames visible, all at once; without any, do nothing.
@@ -146,18 +168,38 @@ class Appender:
         self._static, self._is_new = {}, False
         return visible
 
+    @property
+    def _place(self) -> int:
+        """Position of the next frame."""
+        return len(self._columns["time"]) + len(self._rows)
+
+    def _add(self, entry: FrameEntry, known: Mapping[str, float]) -> None:
+        """Remember a frame whose objects are written, for the next commit."""
+        self._rows.append(
+            {
+                "time": int(entry.time.timestamp()),
+                "satellite": SATELLITES[entry.satellite],
+                "frame_number": entry.number,
+                "source_min": entry.scale.minimum,
+                "source_max": entry.scale.maximum,
+                **known,
+            }
+        )
+        self._entries.append(entry)
+        self._keys.add((entry.time, entry.satellite))
+        self._newest = entry.time
+
     def _documents(self) -> dict[str, Any]:
         documents: dict[str, Any] = self._root["consolidated_metadata"]["metadata"]
         return documents
 
-    def _check_follows(self, frame: PackedFrame) -> None:
-        entry = frame.entry
+    def _check_follows(self, entry: FrameEntry, shape: tuple[int, ...], bits: int) -> None:
         remedy = "nothing of it was archived; report this"
-        if frame.values.shape != (self._schema.grid.rows, self._schema.grid.columns):
-            raise IncompatibleError(f"{entry} has the wrong size {frame.values.shape}", remedy)
-        if frame.bits != self._schema.bits:
+        if shape != (self._schema.grid.rows, self._schema.grid.columns):
+            raise IncompatibleError(f"{entry} has the wrong size {shape}", remedy)
+        if bits != self._schema.bits:
             raise IncompatibleError(
-                f"{entry} has {frame.bits} bits; the archive is made from {self._schema.bits}-bit video",
+                f"{entry} has {bits} bits; the archive is made from {self._schema.bits}-bit video",
                 remedy,
             )
         if entry.satellite not in SATELLITES:
@@ -170,6 +212,11 @@ class Appender:
     def _put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
         self._store.put_all({f"{self._prefix}/{key}": data for key, data in objects.items()}, final=final)
         self.bytes_written += sum(map(len, objects.values()))
+
+
+def frame_folder(keys: Keys, position: int) -> str:
+    """Where in the `ndvi` array's folder the objects of a frame are."""
+    return f"c/{position}/" if keys == "default" else f"{position}/"
 
 
 def own_metadata(documents: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, bytes], dict[str, bytes]]:
@@ -196,6 +243,25 @@ def check_fits(inventory: Inventory, grid: Grid, bits: int | None = None) -> Non
             f"the stream has {bits} bits; {where} is made from {inventory.bits}-bit video",
             "archive the new stream under another --archive, or take all frames anew with --rebuild",
         )
+
+
+def _keys_of(document: Mapping[str, Any]) -> Keys:
+    keys: Keys = document["chunk_key_encoding"]["name"]
+    return keys
+
+
+def _objects_a_frame(document: Mapping[str, Any]) -> int:
+    sides = zip(
+        document["shape"][1:], document["chunk_grid"]["configuration"]["chunk_shape"][1:], strict=True
+    )
+    return math.prod(-(-side // step) for side, step in sides)
+
+
+def _damaged(inventory: Inventory, entry: FrameEntry) -> IncompatibleError:
+    return IncompatibleError(
+        f"{entry} in {inventory.store.location(inventory.group_key)} is damaged",
+        "rebuild dates that hold it, or restore its object from a copy",
+    )
 
 
 def _describe(grid: Grid) -> str:

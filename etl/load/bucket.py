@@ -92,6 +92,14 @@ class Bucket:
         self._told("write", target, lambda: obstore.copy(self._store, source, target))
         self._seen.pop(target, None)
 
+    def exchanges(self, folder: str) -> bool:
+        """There are no folders to exchange."""
+        return False
+
+    def exchange(self, one: str, other: str) -> bool:
+        """There are no folders to exchange."""
+        return False
+
     def delete(self, prefix: str) -> None:
         """Remove an object, or all objects below a prefix."""
         found = [entry["path"] for entry in self._list(f"{prefix}/")]

@@ -1,11 +1,13 @@
 """An archive in a folder of a local or mounted file system: atomic, durable writes by renaming."""
 
+import ctypes
 import errno
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +18,12 @@ from etl.errors import IncompatibleError, StorageError
 from etl.load.durable import make_folders, sync_folder
 from etl.load.folder_lease import folder_lease
 
+_STILL_WRITTEN = 3600.0
+"""Seconds after which nobody writes to a file any more that is not in its place."""
+
+_HERE, _EXCHANGE = -100, 2
+"""`AT_FDCWD` and `RENAME_EXCHANGE` of Linux's renameat2(2)."""
+
 PARTIAL = ".partial"
 """Folder, in the root and in every continent's folder, of files that are being written."""
 
@@ -24,10 +32,15 @@ _OF_THE_DISK = "lost+found"
 
 
 class LocalFolder:
-    """An archive in a folder of a local or mounted file system."""
+    """An archive in a folder of a local or mounted file system.
+
+    Attributes:
+        root: the folder.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self._fences: dict[str, Callable[[], None]] = {}
 
     def __str__(self) -> str:
         return str(self.root)
@@ -65,9 +78,8 @@ class LocalFolder:
         key = ""
         try:
             for key, data in objects.items():
-                partial = self.root.joinpath(*Path(key).parts[:-1][:1], PARTIAL, uuid.uuid4().hex)
+                partial = self._partial(key)
                 make_folders((self.root / key).parent)
-                make_folders(partial.parent)
                 written.append((partial, key))
                 with partial.open("xb") as file:
                     file.write(data)
@@ -89,14 +101,13 @@ class LocalFolder:
         Raises:
             StorageError: As `put`, or there is nothing at `source`.
         """
-        partial = self.root / Path(target).parts[0] / PARTIAL / uuid.uuid4().hex
         try:
+            partial = self._partial(target)
             make_folders((self.root / target).parent)
-            make_folders(partial.parent)
             try:
                 partial.hardlink_to(self.root / source)
             except OSError as error:
-                if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP):
+                if error.errno in (errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                     raise
                 data = (self.root / source).read_bytes()
             else:
@@ -109,6 +120,47 @@ class LocalFolder:
             raise self._refused("write", target, error) from error
         self.put(target, data)
 
+    def exchanges(self, folder: str) -> bool:
+        """Whether two folders in a folder of the archive can be exchanged.
+
+        Raises:
+            StorageError: The storage refuses to have it tried.
+        """
+        tried = [f"{folder}/{PARTIAL}/{uuid.uuid4().hex}" for _ in range(2)]
+        try:
+            self._partials(folder)
+            for path in tried:
+                (self.root / path).mkdir()
+            return self.exchange(*tried)
+        except OSError as error:
+            raise self._refused("write", f"{folder}/{PARTIAL}", error) from error
+        finally:
+            for path in tried:
+                with suppress(OSError):
+                    (self.root / path).rmdir()
+
+    def exchange(self, one: str, other: str) -> bool:
+        """Let two folders change places, at once.
+
+        Returns:
+            False where the operating system or the file system cannot do that; nothing has changed then.
+
+        Raises:
+            StorageError: It refuses.
+        """
+        renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        if renameat2 is None:
+            return False
+        paths = [self.root / one, self.root / other]
+        if renameat2(_HERE, os.fsencode(paths[0]), _HERE, os.fsencode(paths[1]), _EXCHANGE):
+            number = ctypes.get_errno()
+            if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+                return False
+            raise self._refused("exchange", one, OSError(number, os.strerror(number)))
+        for path in paths:
+            sync_folder(path.parent)
+        return True
+
     def delete(self, prefix: str) -> None:
         """Remove an object, or a folder and all below it; nothing happens where there is none.
 
@@ -120,8 +172,9 @@ class LocalFolder:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
-                path.unlink(missing_ok=True)
-        except FileNotFoundError:
+                path.unlink()
+            sync_folder(path.parent)
+        except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise self._refused("remove", prefix, error) from error
@@ -198,20 +251,33 @@ class LocalFolder:
             raise self._refused("read", prefix, error) from error
 
     def clear_partial(self, folder: str) -> None:
-        """Remove what an interrupted `put` left behind; call it only while holding the folder's lease.
+        """Remove what an interrupted `put` left behind an hour ago or more.
 
         Raises:
             StorageError: The storage refuses to remove it.
         """
         try:
-            for path in (self.root / folder / PARTIAL).glob("*"):
-                path.unlink(missing_ok=True)
+            now = time.time()
+            for path in self._partials(folder).iterdir():
+                # Reports are written without the lease.
+                if now - path.stat().st_mtime < _STILL_WRITTEN:
+                    continue
+                if path.is_dir():
+                    path.rmdir()
+                else:
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise self._refused("clear", f"{folder}/{PARTIAL}", error) from error
 
-    def lease(self, folder: str, wait: float = 0.0) -> AbstractContextManager[None]:
+    @contextmanager
+    def lease(self, folder: str, wait: float = 0.0) -> Iterator[None]:
         """Hold the exclusive right to write into a folder of the archive; see `folder_lease`."""
-        return folder_lease(self.root / folder, wait)
+        with folder_lease(self.root / folder, wait) as check:
+            self._fences[folder] = check
+            try:
+                yield
+            finally:
+                del self._fences[folder]
 
     def zarr(self, prefix: str) -> ZarrStore:
         """The objects below the prefix as a read-only Zarr store."""
@@ -220,6 +286,20 @@ class LocalFolder:
     def location(self, key: str) -> str:
         """The address by which other programs open the object."""
         return str(self.root / key)
+
+    def _partial(self, key: str) -> Path:
+        """A new name for a file that is to become an object; the right to write there is checked."""
+        folder = "".join(Path(key).parts[:-1][:1])
+        if folder in self._fences:
+            self._fences[folder]()
+        return self._partials(folder) / uuid.uuid4().hex
+
+    def _partials(self, folder: str) -> Path:
+        path = self.root / folder / PARTIAL
+        make_folders(path)
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a symbolic link")
+        return path
 
     def _reveal(self, partial: Path, key: str) -> None:
         """Let a file that is written take its place."""

@@ -2,20 +2,27 @@
 
 import fcntl
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
-from etl.errors import StorageError
+from etl.errors import BusyError, StorageError
 from etl.load.durable import make_folders
 from etl.load.holder import LEASE, acquire, own_name
 
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
 
 @contextmanager
-def folder_lease(folder: Path, wait: float) -> Iterator[None]:
+def folder_lease(folder: Path, wait: float) -> Iterator[Callable[[], None]]:
     """Hold the exclusive right to write into a folder.
 
     The kernel drops the lock when the process ends, however it ends.
+
+    Yields:
+        What raises `BusyError` once the lock file was removed by hand, so that another run may hold another.
 
     Args:
         folder: the folder; it is made where it is missing.
@@ -28,10 +35,17 @@ def folder_lease(folder: Path, wait: float) -> Iterator[None]:
     path = folder / LEASE
     try:
         make_folders(folder)
-        file = path.open("ab+", buffering=0)
+        file = os.fdopen(os.open(path, _FLAGS, 0o666), "ab+", buffering=0)
     except OSError as error:
         raise _refused(path, error) from error
     with file:
+
+        def check() -> None:
+            if not _is_in_place(file, path):
+                raise BusyError(
+                    f"{path} was removed, so another run may be writing",
+                    "never remove that file; run the command again",
+                )
 
         def take() -> bytes | None:
             try:
@@ -47,10 +61,18 @@ def folder_lease(folder: Path, wait: float) -> Iterator[None]:
             file.write(json.dumps(own_name()).encode())
         except OSError as error:
             raise _refused(path, error) from error
+        check()
         try:
-            yield
+            yield check
         finally:
             file.truncate(0)
+
+
+def _is_in_place(file: FileIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def _refused(path: Path, error: OSError) -> StorageError:

@@ -1,9 +1,13 @@
 """Replacing all of a continent's frames at once, while readers that have it open go on with the old ones.
 
-A rebuild writes a whole group into a side folder, with the other kind of chunk keys. To replace the archived
-group its objects are linked beside the old ones, which they cannot hide, and the switch is the one atomic
-write of the root. The old objects stay for a while, so that whoever opened the group before still reads the
-frames whose times they know. Hold the continent's lease for everything here.
+A rebuild writes a whole group into a side folder, with the other kind of chunk keys, so that the objects of
+both generations can lie in one folder. The archived objects are linked into the new group, and the two
+folders are exchanged by one system call. Where the storage cannot do that, the new objects are linked into
+the archived group instead, and its metadata are written anew, the root last: readers that ignore consolidated
+metadata then see arrays of both generations for a moment.
+
+The old objects stay for a while: whoever opened the group before reads the frames whose times they know. Hold
+the continent's lease for everything here.
 """
 
 import json
@@ -11,6 +15,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from etl.errors import BusyError
 from etl.load.archive import own_metadata, to_json
 from etl.load.inventory import GROUP, ROOT
 from etl.load.schema import ARRAYS, Keys
@@ -21,8 +26,8 @@ log = logging.getLogger(__name__)
 _READY = "ready.json"
 """In the side folder: its group is complete, and the replacement has begun."""
 
-_OUTDATED = ".outdated"
-"""In the continent's folder: which objects of its group were replaced, and when."""
+OUTDATED = ".outdated"
+"""In the continent's folder: when the objects of a replaced group ceased to be in force."""
 
 _KEPT = timedelta(hours=12)
 """How long replaced objects are kept for readers that opened the group before."""
@@ -38,42 +43,87 @@ def other_keys(keys: Keys) -> Keys:
     return "v2" if keys == "default" else "default"
 
 
-def replace_group(store: Store, folder: str) -> None:
-    """Let the finished group in the side folder replace the archived one.
+def check_replaceable(store: Store, folder: str) -> None:
+    """Check that no reader can be using objects that another replacement would remove.
+
+    Raises:
+        BusyError: The last replacement is not long ago.
+        StorageError: The storage refuses a read.
+    """
+    since = _outdated_since(store, folder)
+    if since is not None and _is_recent(since):
+        raise BusyError(
+            f"{store.location(folder)} was rebuilt at {since:%Y-%m-%d %H:%M} UTC, and who opened it before"
+            " may still be reading the old frames",
+            f"run it again after {since + _KEPT:%Y-%m-%d %H:%M} UTC, or, if there are no such readers, remove"
+            f" {store.location(f'{folder}/{OUTDATED}')}",
+        )
+
+
+def prepare_replacing(store: Store, folder: str) -> None:
+    """Put the objects of the finished group in the side folder and those of the archived one together.
+
+    From here on every run completes the replacement; readers do not see anything of it yet.
 
     Raises:
         StorageError: The storage refuses a read or a write; the next run goes on with it.
     """
-    side = f"{side_folder(folder)}/{GROUP}"
-    keys = _keys_of(_document(store, f"{side}/{ROOT}"))
-    # Of the generation before the archived one, which had the same keys.
-    _purge(store, folder, keys)
-    for key in sorted(store.keys(side)):
-        if not key.endswith(f"/{ROOT}"):
-            store.copy(key, f"{folder}/{GROUP}{key.removeprefix(side)}")
-    store.put(f"{side_folder(folder)}/{_READY}", b"{}\n")
-    finish_replacing(store, folder)
+    main, side = f"{folder}/{GROUP}", f"{side_folder(folder)}/{GROUP}"
+    new = _keys_of(store, side)
+    exchange = store.exchanges(folder)
+    if exchange:
+        _link(store, main, side, other_keys(new))
+    else:
+        _purge(store, folder, new)
+        _link(store, side, main, new)
+    store.put(f"{side_folder(folder)}/{_READY}", to_json({"keys": new, "exchange": exchange}))
 
 
-def finish_replacing(store: Store, folder: str) -> None:
+def finish_replacing(store: Store, folder: str) -> bool:
     """Complete a replacement whose objects are in place; without one, nothing happens.
 
+    Returns:
+        Whether there was one.
+
     Raises:
         StorageError: The storage refuses a read or a write; the next run goes on with it.
     """
-    if not store.exists(f"{side_folder(folder)}/{_READY}"):
-        return
-    prefix = f"{folder}/{GROUP}"
-    root = _document(store, f"{side_folder(folder)}/{GROUP}/{ROOT}")
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    outdated = {"keys": other_keys(_keys_of(root)), "since": since}
-    store.put(f"{folder}/{_OUTDATED}", to_json(outdated))
-    for batch in own_metadata(root["consolidated_metadata"]["metadata"]):
-        store.put_all({f"{prefix}/{key}": data for key, data in batch.items()})
-    store.put(f"{prefix}/{ROOT}", to_json(root))
-    store.delete(f"{side_folder(folder)}/{_READY}")
-    store.delete(side_folder(folder))
+    main, side = f"{folder}/{GROUP}", f"{side_folder(folder)}/{GROUP}"
+    try:
+        ready = json.loads(store.get(f"{side_folder(folder)}/{_READY}") or b"")
+        new: Keys = ready["keys"]
+        exchange = ready["exchange"] is True
+        if _keys_of(store, main) != new and _keys_of(store, side) != new:
+            return False
+    except (ValueError, LookupError, TypeError):
+        return False
+    if _keys_of(store, main) != new:
+        _note_outdated(store, folder)
+        if not exchange or not store.exchange(main, side):
+            # Prepared for an exchange that this machine cannot do, the new objects are not there yet.
+            if exchange:
+                _link(store, side, main, new)
+            root = _document(store, f"{side}/{ROOT}")
+            for batch in own_metadata(root["consolidated_metadata"]["metadata"]):
+                store.put_all({f"{main}/{key}": data for key, data in batch.items()})
+            store.put(f"{main}/{ROOT}", to_json(root))
+    # After an exchange it is that of the replaced group, which must not pass for a rebuild that was begun.
+    store.delete(f"{side}/{ROOT}")
+    # A removal may not outlast a power loss; done again after later commits, this would undo them.
+    store.put(f"{side_folder(folder)}/{_READY}", b"")
+    drop_side(store, folder)
     log.info("the rebuilt group has replaced the archived one", extra={"event": "group_replaced"})
+    return True
+
+
+def drop_side(store: Store, folder: str) -> None:
+    """Remove what a rebuild wrote; its root first, so that half of it is never taken for a group.
+
+    Raises:
+        StorageError: The storage refuses a removal.
+    """
+    store.delete(f"{side_folder(folder)}/{GROUP}/{ROOT}")
+    store.delete(side_folder(folder))
 
 
 def purge_outdated(store: Store, folder: str) -> None:
@@ -82,14 +132,14 @@ def purge_outdated(store: Store, folder: str) -> None:
     Raises:
         StorageError: The storage refuses a read or a removal.
     """
-    data = store.get(f"{folder}/{_OUTDATED}")
-    if data is None:
+    if not store.exists(f"{folder}/{OUTDATED}"):
         return
-    outdated = json.loads(data)
-    in_force = _keys_of(_document(store, f"{folder}/{GROUP}/{ROOT}"))
-    age = datetime.now(UTC) - datetime.fromisoformat(outdated["since"])
-    if age >= _KEPT and outdated["keys"] != in_force:
-        _purge(store, folder, outdated["keys"])
+    since = _outdated_since(store, folder)
+    if since is None:
+        _note_outdated(store, folder)
+    elif not _is_recent(since):
+        _purge(store, folder, other_keys(_keys_of(store, f"{folder}/{GROUP}")))
+        store.delete(f"{folder}/{OUTDATED}")
 
 
 def is_of(keys: Keys, key: str) -> bool:
@@ -97,13 +147,41 @@ def is_of(keys: Keys, key: str) -> bool:
     return (key.split("/", maxsplit=1)[0] == "c") == (keys == "default")
 
 
+def _outdated_since(store: Store, folder: str) -> datetime | None:
+    """When the group was replaced; None where that is not told."""
+    try:
+        since = datetime.fromisoformat(json.loads(store.get(f"{folder}/{OUTDATED}") or b"")["since"])
+    except (ValueError, LookupError, TypeError):
+        return None
+    return since if since.tzinfo else None
+
+
+def _is_recent(since: datetime) -> bool:
+    """Whether readers can be left from before; clocks may differ."""
+    return abs(datetime.now(UTC) - since) < _KEPT
+
+
+def _note_outdated(store: Store, folder: str) -> None:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    store.put(f"{folder}/{OUTDATED}", to_json({"since": since}))
+
+
+def _link(store: Store, source: str, target: str, keys: Keys) -> None:
+    """Let all chunks of a kind be chunks of another group too."""
+    for name in ARRAYS:
+        for key in sorted(store.keys(f"{source}/{name}")):
+            chunk = key.removeprefix(f"{source}/{name}/")
+            if chunk != ROOT and is_of(keys, chunk):
+                store.copy(key, f"{target}/{name}/{chunk}")
+
+
 def _purge(store: Store, folder: str, keys: Keys) -> None:
     for name in ARRAYS:
         array = f"{folder}/{GROUP}/{name}/"
         for key in list(store.keys(array)):
-            if key != array + ROOT and is_of(keys, key.removeprefix(array)):
+            chunk = key.removeprefix(array)
+            if chunk != ROOT and is_of(keys, chunk):
                 store.delete(key)
-    store.delete(f"{folder}/{_OUTDATED}")
 
 
 def _document(store: Store, key: str) -> dict[str, Any]:
@@ -111,6 +189,7 @@ def _document(store: Store, key: str) -> dict[str, Any]:
     return document
 
 
-def _keys_of(root: dict[str, Any]) -> Keys:
+def _keys_of(store: Store, group: str) -> Keys:
+    root = _document(store, f"{group}/{ROOT}")
     keys: Keys = root["consolidated_metadata"]["metadata"]["ndvi"]["chunk_key_encoding"]["name"]
     return keys

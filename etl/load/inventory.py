@@ -31,6 +31,8 @@ COLLECTION = "collection.json"
 _MEANING = ("units", "calendar", "flag_values", "flag_meanings")
 """The attributes that tell what stored numbers mean; others are texts, which may be worded anew."""
 
+_LONGEST_NAME = 64
+
 Key = tuple[datetime, str]
 """(time, satellite): what identifies a frame."""
 
@@ -127,7 +129,7 @@ def folder_of(continent: str) -> str:
     Raises:
         UsageError: That is no name of a continent.
     """
-    if not re.fullmatch(r"[A-Za-z]+([ _-][A-Za-z]+)*", continent):
+    if len(continent) > _LONGEST_NAME or not re.fullmatch(r"[A-Za-z]+([ _-][A-Za-z]+)*", continent):
         raise UsageError(f"{continent!r} is no name of a continent", "give a name such as Europe")
     return re.sub("[ _]", "-", continent.lower())
 
@@ -200,6 +202,9 @@ def check_root(store: Store) -> None:
         StorageError: The storage refuses to be read.
     """
     if store.is_empty() or any(_is_continent(store, folder) for folder in store.folders()):
+        return
+    if next(store.keys(""), None) is None:
+        # Another run is beginning: it has made its folder, and not yet the lease in there.
         return
     raise IncompatibleError(
         f"{store} holds something that is no archive", "name another, or an empty, --archive"

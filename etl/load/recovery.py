@@ -13,7 +13,7 @@ from etl.errors import IncompatibleError
 from etl.load.archive import own_metadata, to_json, with_length
 from etl.load.generations import finish_replacing, purge_outdated
 from etl.load.inventory import GROUP, ROOT, Inventory, inventory_of, read_inventory
-from etl.load.schema import ALONG_TIME, ARRAYS
+from etl.load.schema import ALONG_TIME
 from etl.load.stores import Store
 from etl.transform.packing import crc32c
 
@@ -35,9 +35,8 @@ def recover(store: Store, folder: str) -> Inventory | None:
     purge_outdated(store, folder)
     inventory = read_inventory(store, folder)
     if inventory is None:
-        # Of a first commit that was interrupted: without a root, nobody has seen these as an archive.
-        for name in ARRAYS:
-            store.delete(f"{folder}/{GROUP}/{name}/{ROOT}")
+        # Of a first commit that was interrupted: without a root, nobody has seen it as an archive.
+        store.delete(f"{folder}/{GROUP}")
         return None
     return complete_commit(store, inventory)
 

@@ -38,7 +38,8 @@ def keep_run(store: Store, folder: str, text: str, started: datetime) -> None:
     while (name := moment.strftime(_NAME)) in present:
         moment += timedelta(microseconds=1)
     store.put(f"{folder}/{RUNS}/{name}", f"{text}\n".encode())
-    newest_first = sorted([*present, name], reverse=True)
+    # The own one is kept, whatever the clock said in earlier runs.
+    newest_first = [name, *sorted(present, reverse=True)]
     last_success = next((each for each in newest_first if _succeeded(_read(store, folder, each))), None)
     for each in newest_first[KEPT:]:
         if each != last_success:

@@ -16,7 +16,6 @@ from etl.errors import UsageError
 from etl.load.bucket import Bucket
 from etl.load.folder import LocalFolder
 
-
 _BUCKETS = ("s3", "gs", "az", "abfs", "abfss")
 
 
@@ -46,6 +45,12 @@ class Store(Protocol):
 
     def copy(self, source: str, target: str) -> None:
         """Make the object at `source` an object at `target` too, replacing the one there."""
+
+    def exchanges(self, folder: str) -> bool:
+        """Whether two folders in a folder of the archive can be exchanged."""
+
+    def exchange(self, one: str, other: str) -> bool:
+        """Let two folders change places, at once; False where that cannot be done, and is not."""
 
     def delete(self, prefix: str) -> None:
         """Remove an object, or a folder and all below it; nothing happens where there is none."""
@@ -77,7 +82,7 @@ class Store(Protocol):
         """Bytes of all objects below the prefix."""
 
     def clear_partial(self, folder: str) -> None:
-        """Remove what an interrupted `put` left behind; call it only while holding the folder's lease."""
+        """Remove what an interrupted `put` left behind an hour ago or more."""
 
     def lease(self, folder: str, wait: float = 0.0) -> AbstractContextManager[None]:
         """Hold the exclusive right to write into a folder of the archive.
@@ -111,5 +116,7 @@ def open_store(address: str) -> Store:
     if scheme == "file":
         return LocalFolder(Path(rest))
     if scheme not in _BUCKETS:
-        raise UsageError(f"{address} is no address of a folder or a bucket", "name such as s3://bucket/folder")
+        raise UsageError(
+            f"{address} is no address of a folder or a bucket", "name such as s3://bucket/folder"
+        )
     return Bucket(address)

@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,7 +62,7 @@ class Night:
         self._store = open_store(config.archive)
         self._running: set[subprocess.Popen[str]] = set()
         # Held while a process is started: none may be, once a signal was passed on to those that run.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def run(self, parallel: int = 1) -> list[Outcome]:
         """Archive all continents, and return what came of each, in the order of the configuration.
@@ -97,8 +97,9 @@ class Night:
         name, started = continent.name, datetime.now(UTC)
         report_file = folder / f"{folder_of(name)}.json"
         words = child.command(self._config, continent, report_file, self._options)
-        with report_file.with_suffix(".txt").open("w+") as output:
+        with ExitStack() as stack:
             try:
+                output = stack.enter_context(report_file.with_suffix(".txt").open("w+"))
                 process = self._start([*words, "--dry-run"] if self._dry_run else words, output)
             except OSError as error:
                 return self._unreported(name, started, 1, f"its process cannot be started: {error.strerror}")

@@ -1,11 +1,13 @@
 """Frames into the archive, with a commit now and then."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from time import monotonic
 
-from etl.extract.frame import Frame
+from etl.extract.frame import Frame, FrameEntry
 from etl.load.archive import Appender
+from etl.load.inventory import Inventory
 from etl.pipeline.job import Run
 from etl.pipeline.telling import errors_logged
 from etl.report import RunReport
@@ -13,6 +15,26 @@ from etl.signals import deferred
 from etl.transform.packing import PackedFrame, pack
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A frame that is archived in another group, and is to be taken over as it is.
+
+    Attributes:
+        entry: number, time, satellite and scale.
+        inventory: that group.
+        position: its position there.
+    """
+
+    entry: FrameEntry
+    inventory: Inventory
+    position: int
+
+    @property
+    def bits(self) -> int:
+        """Bit depth of the codes its values were made from."""
+        return self.inventory.bits
 
 
 def packed(frames: Iterator[Frame], report: RunReport) -> Iterator[PackedFrame]:
@@ -27,7 +49,9 @@ def packed(frames: Iterator[Frame], report: RunReport) -> Iterator[PackedFrame]:
         yield packed_frame
 
 
-def append(run: Run, frames: Iterator[PackedFrame], open_appender: Callable[[int], Appender]) -> None:
+def append(
+    run: Run, frames: Iterable[PackedFrame | Archived], open_appender: Callable[[int], Appender]
+) -> None:
     """Archive frames; whatever ends it, those before are committed.
 
     A signal or the deadline ends it between two frames, or while the next one is waited for.
@@ -39,6 +63,7 @@ def append(run: Run, frames: Iterator[PackedFrame], open_appender: Callable[[int
     """
     job, report, progress = run.job, run.report, run.progress
     appender: Appender | None = None
+    committing = False
     committed_at = monotonic()
     if progress and report.planned:
         progress(0, report.planned)
@@ -47,14 +72,19 @@ def append(run: Run, frames: Iterator[PackedFrame], open_appender: Callable[[int
             with deferred():
                 with report.stage("load"):
                     appender = appender or open_appender(frame.bits)
-                    appender.append(frame)
+                    if isinstance(frame, Archived):
+                        appender.take_over(frame.inventory, frame.position)
+                    else:
+                        appender.append(frame)
                 if progress:
                     progress(done, report.planned)
                 if appender.pending >= job.commit_frames or monotonic() - committed_at >= job.commit_seconds:
+                    committing = True
                     _commit(appender, report)
+                    committing = False
                     committed_at = monotonic()
     except BaseException:
-        if appender:
+        if appender and not committing:
             with errors_logged(), deferred():
                 _commit(appender, report)
         raise

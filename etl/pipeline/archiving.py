@@ -5,10 +5,11 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from etl.catalog.publish import publish
-from etl.errors import ArchiveError, BusyError
+from etl.errors import ArchiveError, BusyError, UsageError
 from etl.extract.api import Listing
 from etl.extract.frame import FrameEntry
 from etl.load.archive import Appender, check_fits
+from etl.load.generations import finish_replacing
 from etl.load.inventory import Inventory, read_inventory
 from etl.load.recovery import recover
 from etl.load.runs import keep_run
@@ -46,48 +47,63 @@ def convert(job: Job, report: RunReport | None = None, progress: Progress | None
         StorageError: The storage refuses to be read or written.
     """
     report = report or RunReport(job.continent, job.archive)
-    store, folder = place(job)
-    log.info("%s: run started", job.continent, extra={"event": "run_started"})
+    store: Store | None = None
+    folder = ""
     try:
+        store, folder = place(job)
+        log.info("%s: run started", job.continent, extra={"event": "run_started"})
         with closing(service_of(job)) as service:
             try:
                 _archive(Run(job, service, store, folder, report, progress))
             finally:
                 report.bytes_in, report.retries = service.bytes_received, service.retries
+        report.exit_code = 0
     except BaseException as error:
         report.error = str(error) or type(error).__name__
         report.exit_code = error.exit_code if isinstance(error, ArchiveError | Interrupted) else 1
-        report.finished = datetime.now(UTC)
-        if not isinstance(error, BusyError):
-            with errors_logged(), deferred():
-                _keep(job, store, folder, report)
         raise
-    report.exit_code = 0
-    report.finished = datetime.now(UTC)
-    with deferred():
-        _keep(job, store, folder, report)
+    finally:
+        report.finished = datetime.now(UTC)
+        with errors_logged(), deferred():
+            if store is not None and report.exit_code not in (UsageError.exit_code, BusyError.exit_code):
+                _keep(job, store, folder, report)
     return report
 
 
 def _archive(run: Run) -> None:
-    job, report = run.job, run.report
+    job, report, store, folder = run.job, run.report, run.store, run.folder
+    known = read_inventory(store, folder)
+    if known and known.continent != job.continent:
+        raise UsageError(
+            f"{store.location(folder)} holds {known.continent}, not {job.continent}",
+            f"call it {known.continent}, or name another --archive",
+        )
     with report.stage("extract"):
-        listing = ask(job, run.service, read_inventory(run.store, run.folder))
-    with run.store.lease(run.folder, job.wait):
+        listing = ask(job, run.service, known)
+    with store.lease(folder, job.wait):
         with deferred():
-            inventory = recover(run.store, run.folder)
+            report.replaced = finish_replacing(store, folder)
+            inventory = recover(store, folder)
+        if _begins(inventory) != _begins(known):
+            # Another run has rebuilt or begun it meanwhile.
+            with report.stage("extract"):
+                listing = ask(job, run.service, inventory)
         try:
-            if inventory and job.rebuild:
+            if inventory and job.rebuild and not report.replaced:
                 rebuild(run, listing, inventory)
-            else:
+            elif not job.rebuild or not inventory:
                 _append_new(run, listing, inventory)
         except BaseException:
-            if report.archived:
+            if report.archived and not report.rebuild:
                 with errors_logged():
                     _publish(run)
             raise
         if report.archived or inventory:
             _publish(run)
+
+
+def _begins(inventory: Inventory | None) -> datetime | None:
+    return inventory.times[0] if inventory else None
 
 
 def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None:
@@ -118,7 +134,7 @@ def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None
 
 
 def _publish(run: Run) -> None:
-    with run.report.stage("catalog"), deferred():
+    with run.report.stage("catalog"):
         run.report.bytes_out += publish(run.store, run.folder, run.job.templates)
 
 

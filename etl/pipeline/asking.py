@@ -47,10 +47,17 @@ def ask(job: Job, service: ContinentService, inventory: Inventory | None) -> Lis
         start = min(start, inventory.times[-1])
     listing = service.listing(job.continent, start, span.end)
     if not inventory and not plan_frames(listing.entries, None, span.start, span.end, job.duplicates).new:
-        words = (("from", span.start), ("to", span.end))
-        dates = "".join(f" {word} {date:%Y-%m-%d %H:%M}" for word, date in words if date)
-        raise ServiceError(f"the service has no frames of {job.continent}{dates}", "check --start and --end")
+        raise nothing_listed(job, None)
     return listing
+
+
+def nothing_listed(job: Job, inventory: Inventory | None) -> ServiceError:
+    """What to say where the service lists no frame in the dates asked for."""
+    span = span_of(job, inventory)
+    words = (("from", span.start), ("to", span.end))
+    dates = "".join(f" {word} {date:%Y-%m-%d %H:%M}" for word, date in words if date)
+    options = "--start, --end and --settle" if job.settle else "--start and --end"
+    return ServiceError(f"the service has no frames of {job.continent}{dates}", f"check {options}")
 
 
 def plan_of(job: Job, listing: Listing, inventory: Inventory | None) -> Plan:

@@ -21,11 +21,13 @@ class Preview:
             those it would take over are archived.
         grid: their grid.
         bytes_expected: size of the new frames in the archive, in bytes, roughly.
+        rebuild: it would rebuild the archive.
     """
 
     plan: Plan
     grid: Grid
     bytes_expected: int
+    rebuild: bool = False
 
 
 def preview(job: Job) -> Preview:
@@ -43,10 +45,11 @@ def preview(job: Job) -> Preview:
         check_fits(inventory, grid)
     plan = plan_of(job, listing, inventory)
     if inventory and job.rebuild:
-        fresh, kept = sources(plan, inventory)
+        fresh, kept = sources(job, plan, inventory)
         plan = replace(plan, new=tuple(fresh), archived=tuple(kept), late=(), republished=())
     # Real NDVI takes about a byte a pixel in this format; clouds, sea and noise change it much.
     per_frame = float(grid.rows * grid.columns)
     if inventory:
         per_frame = store.size(f"{inventory.group_key}/ndvi") / len(inventory)
-    return Preview(plan, grid, round(per_frame * len(plan.new)))
+    rebuilds = bool(inventory and job.rebuild)
+    return Preview(plan, grid, round(per_frame * len(plan.new)), rebuilds)

@@ -6,124 +6,216 @@ rebuild goes on where it was; in the end it replaces the archived one at once.
 """
 
 import heapq
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from etl.errors import IncompatibleError
 from etl.extract.api import Listing
 from etl.extract.frame import FrameEntry
-from etl.load.archive import Appender
-from etl.load.generations import other_keys, replace_group, side_folder
+from etl.load.archive import Appender, to_json
+from etl.load.generations import (
+    check_replaceable,
+    drop_side,
+    finish_replacing,
+    other_keys,
+    prepare_replacing,
+    side_folder,
+)
 from etl.load.inventory import Inventory, Key
 from etl.load.recovery import recover
-from etl.load.schema import Schema
-from etl.pipeline.appending import append, packed
-from etl.pipeline.asking import grid_of, plan_of
-from etl.pipeline.job import Run
+from etl.load.schema import Layout, Schema
+from etl.pipeline.alignment import StreamChangedError, aligned_frames
+from etl.pipeline.appending import Archived, append, packed
+from etl.pipeline.asking import grid_of, nothing_listed, plan_of
+from etl.pipeline.job import Job, Run
 from etl.pipeline.telling import tell_odd
 from etl.plan import Plan, plan_frames
 from etl.signals import deferred
-from etl.transform.packing import PackedFrame, crc32c
+from etl.transform.packing import PackedFrame
 
 log = logging.getLogger(__name__)
+
+_SOURCES = "sources.json"
+"""In the side folder: which frames are taken over from the archive."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a rebuild is made of.
+
+    Attributes:
+        listing: what the service lists.
+        inventory: what is archived.
+        layout: layout of the new group.
+        fresh: frames to read from the service.
+        kept: frames to take over from the archive.
+    """
+
+    listing: Listing
+    inventory: Inventory
+    layout: Layout
+    fresh: list[FrameEntry]
+    kept: list[FrameEntry]
 
 
 def rebuild(run: Run, listing: Listing, inventory: Inventory) -> None:
     """Build the new group, then let it replace the archived one.
 
     Raises:
+        BusyError: The last rebuild is not long ago.
         IncompatibleError: Frames that would be taken over are damaged, or of another grid than the stream.
         ArchiveError: The same errors as `convert`; the archive is as it was then.
     """
-    job, store, folder, report = run.job, run.store, run.folder, run.report
-    plan = plan_of(job, listing, inventory)
-    tell_odd("duplicates", list(plan.duplicates), report)
-    tell_odd("withdrawn", list(plan.withdrawn), report)
-    fresh, kept = sources(plan, inventory)
-    listed = set(map(_key, fresh))
-    grid = grid_of(listing)
-    if kept and grid != inventory.grid:
+    run.report.rebuild = True
+    check_replaceable(run.store, run.folder)
+    plan = plan_of(run.job, listing, inventory)
+    tell_odd("duplicates", list(plan.duplicates), run.report)
+    tell_odd("withdrawn", list(plan.withdrawn), run.report)
+    tell_odd("ahead", list(plan.ahead), run.report)
+    fresh, kept = sources(run.job, plan, inventory)
+    if not fresh:
+        raise nothing_listed(run.job, inventory)
+    if kept and grid_of(listing) != inventory.grid:
         raise IncompatibleError(
             f"{len(kept)} archived frames, {kept[0]} first, would have to be taken over from another grid",
             "rebuild all dates the service has, or archive the new grid under another --archive",
         )
-
-    side = side_folder(folder)
-    begun = recover(store, side)
-    following = plan_frames([*fresh, *kept], begun)
-    if begun and (begun.grid != grid or not _goes_on(following)):
-        log.info(
-            "the rebuild that was begun before does not fit any more; beginning anew",
-            extra={"event": "rebuild_begun_anew"},
-        )
-        store.delete(side)
-        following = plan_frames([*fresh, *kept], None)
-    report.planned, report.skipped = len(following.new), len(following.archived)
-    log.info(
-        "rebuilding %s: %d frames, %d of them rebuilt before, %d taken over from the archive",
-        report.continent,
-        report.planned + report.skipped,
-        report.skipped,
-        len(kept),
-        extra={
-            "event": "rebuild_started",
-            "fields": {
-                "frames": report.planned + report.skipped,
-                "rebuilt": report.skipped,
-                "taken_over": len(kept),
-            },
-        },
-    )
-    layout = job.layout or inventory.layout
-
-    def open_appender(bits: int) -> Appender:
-        schema = Schema(job.continent, grid, bits, layout, other_keys(inventory.keys))
-        return Appender(store, side, schema)
-
-    from_service = [entry for entry in following.new if _key(entry) in listed]
-    from_archive = [entry for entry in following.new if _key(entry) not in listed]
-    with closing(run.service.frames(listing, from_service)) as frames:
-        both = heapq.merge(packed(frames, report), _archived(inventory, from_archive), key=_order)
-        append(run, both, open_appender)
-    with deferred(), report.stage("load"):
-        replace_group(store, folder)
-    report.replaced = True
+    task = _Task(listing, inventory, run.job.layout or inventory.layout, fresh, kept)
+    begun = _begun(run, task)
+    try:
+        _build(run, task, begun)
+    except StreamChangedError as error:
+        if begun is None:
+            raise
+        _begin_anew(run, error.what)
+        _build(run, task, None)
+    with run.report.stage("load"):
+        prepare_replacing(run.store, run.folder)
+        with deferred():
+            finish_replacing(run.store, run.folder)
+    run.report.replaced = True
 
 
-def sources(plan: Plan, inventory: Inventory) -> tuple[list[FrameEntry], list[FrameEntry]]:
+def sources(job: Job, plan: Plan, inventory: Inventory) -> tuple[list[FrameEntry], list[FrameEntry]]:
     """The frames a rebuild takes from the service, and those it takes over from the archive."""
     fresh = sorted((*plan.new, *plan.archived, *plan.late, *plan.republished), key=lambda entry: entry.time)
-    listed = set(map(_key, fresh))
-    kept = [entry for entry in map(inventory.entry, range(len(inventory))) if _key(entry) not in listed]
+    gone = set(map(_key, (*fresh, *(plan.withdrawn if job.drop_withdrawn else ()))))
+    kept = [entry for entry in map(inventory.entry, range(len(inventory))) if _key(entry) not in gone]
     return fresh, kept
 
 
-def _goes_on(plan: Plan) -> bool:
-    """Whether what was rebuilt before is the beginning of what is to be rebuilt now."""
+def _begun(run: Run, task: _Task) -> Inventory | None:
+    """What an earlier rebuild has done of this one already; what does not fit is removed."""
+    store, side = run.store, side_folder(run.folder)
+    try:
+        begun = recover(store, side)
+    except IncompatibleError as error:
+        _begin_anew(run, error.what)
+        return None
+    if begun is not None and _fits(begun, task, store.get(f"{side}/{_SOURCES}")):
+        return begun
+    if begun is not None:
+        _begin_anew(run, "the rebuild that was begun before does not fit any more")
+    elif store.exists(side):
+        drop_side(store, run.folder)
+    return None
+
+
+def _begin_anew(run: Run, why: str) -> None:
+    log.warning("%s; beginning anew", why, extra={"event": "rebuild_begun_anew"})
+    drop_side(run.store, run.folder)
+
+
+_RESUMED = timedelta(days=1)
+"""A rebuild that has stood still for longer begins anew: the service may show other frames by now."""
+
+
+def _fits(begun: Inventory, task: _Task, recorded: bytes | None) -> bool:
+    """Whether what was rebuilt before is the beginning of what is to be rebuilt, from the same sources."""
+    inventory = task.inventory
+    if datetime.now(UTC).timestamp() - int(begun.columns["archived_at"].max()) > _RESUMED.total_seconds():
+        return False
+    if (begun.keys, begun.layout, begun.grid) != (
+        other_keys(inventory.keys),
+        task.layout,
+        grid_of(task.listing),
+    ):
+        return False
+    try:
+        taken_over = {tuple(key) for key in json.loads(recorded or b"")["kept"]}
+    except (ValueError, LookupError, TypeError):
+        return False
+    now = set(_recorded(task.kept))
+    if any((key in taken_over) != (key in now) for key in _recorded(map(begun.entry, range(len(begun))))):
+        return False
+    plan = plan_frames([*task.fresh, *task.kept], begun)
     return not (plan.late or plan.republished or plan.renumbered or plan.withdrawn)
 
 
-def _archived(inventory: Inventory, entries: list[FrameEntry]) -> Iterator[PackedFrame]:
-    """Frames as they are in the archive, checked."""
-    columns = inventory.columns
-    for entry in entries:
-        position = inventory.index[_key(entry)]
-        values = inventory.frame(position)
-        checksum = int(columns["checksum"][position])
-        if crc32c(values) != checksum:
+def _build(run: Run, task: _Task, begun: Inventory | None) -> None:
+    """Bring the side group up to the last frame."""
+    store, report, inventory = run.store, run.report, task.inventory
+    side = side_folder(run.folder)
+    if begun is None:
+        store.put(f"{side}/{_SOURCES}", to_json({"kept": sorted(_recorded(task.kept))}))
+    plan = plan_frames([*task.fresh, *task.kept], begun)
+    report.planned, report.skipped = len(plan.new), len(plan.archived)
+    report.taken_over = len(task.kept)
+    fields = {
+        "frames": len(plan.new) + len(plan.archived),
+        "rebuilt": len(plan.archived),
+        "taken_over": len(task.kept),
+    }
+    log.info(
+        "rebuilding %s: %d frames, %d of them rebuilt before, %d taken over from the archive",
+        report.continent,
+        *fields.values(),
+        extra={"event": "rebuild_started", "fields": fields},
+    )
+
+    def open_appender(bits: int) -> Appender:
+        if task.kept and bits != inventory.bits:
             raise IncompatibleError(
-                f"{entry} in {inventory.store.location(inventory.group_key)} is damaged",
-                "restore its object from a copy",
+                f"the stream has {bits} bits now, and {len(task.kept)} frames would have to be taken over"
+                f" from {inventory.bits}-bit video",
+                "rebuild all dates the service has, or archive the new stream under another --archive",
             )
-        fraction, mean = (float(columns[name][position]) for name in ("valid_fraction", "ndvi_mean"))
-        yield PackedFrame(entry, values, inventory.bits, fraction, mean, checksum)
+        if begun is not None and begun.bits != bits:
+            raise StreamChangedError(f"the stream has {bits} bits now, {begun.bits} before", "run it again")
+        grid, keys = grid_of(task.listing), other_keys(inventory.keys)
+        return Appender(store, side, Schema(run.job.continent, grid, bits, task.layout, keys))
+
+    def on_changed(entry: FrameEntry) -> None:
+        raise StreamChangedError(f"{entry} shows another picture since the rebuild was begun", "run it again")
+
+    listed = set(map(_key, task.fresh))
+    from_service = Plan(
+        new=tuple(entry for entry in plan.new if _key(entry) in listed),
+        archived=tuple(entry for entry in plan.archived if _key(entry) in listed),
+    )
+    from_archive = [entry for entry in plan.new if _key(entry) not in listed]
+    with closing(aligned_frames(run.service, task.listing, from_service, begun, on_changed)) as frames:
+        new: Iterator[PackedFrame | Archived] = packed(frames, report)
+        both = heapq.merge(new, _archived(inventory, from_archive), key=_order)
+        append(run, both, open_appender)
+
+
+def _archived(inventory: Inventory, entries: list[FrameEntry]) -> Iterator[Archived]:
+    for entry in entries:
+        yield Archived(entry, inventory, inventory.index[_key(entry)])
+
+
+def _recorded(entries: Iterable[FrameEntry]) -> Iterator[tuple[str, str]]:
+    return ((entry.time.isoformat(), entry.satellite) for entry in entries)
 
 
 def _key(entry: FrameEntry) -> Key:
     return entry.time, entry.satellite
 
 
-def _order(frame: PackedFrame) -> tuple[datetime, int]:
+def _order(frame: PackedFrame | Archived) -> tuple[datetime, int]:
     return frame.entry.time, frame.entry.number

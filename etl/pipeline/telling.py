@@ -22,6 +22,7 @@ _ODDITIES = {
     "renumbered": "archived under another number than it has in the stream now",
     "withdrawn": "archived and no longer listed by the service; it stays archived",
     "duplicates": "left out, because another frame has the same time and satellite; see --duplicates",
+    "ahead": "left out, because it is dated ahead of now",
 }
 """What to say of odd frames, by the field of the report they go to."""
 

@@ -8,10 +8,10 @@ import pytest
 
 from etl.audit.archive import Audit, Task, audit
 from etl.catalog.publish import publish
-from etl.load.generations import replace_group, side_folder
+from etl.load.folder import LocalFolder
+from etl.load.generations import finish_replacing, prepare_replacing, side_folder
 from etl.load.inventory import GROUP
 from etl.load.schema import Schema
-from etl.load.folder import LocalFolder
 from tests.load.archives import FOLDER, SMALL, archive, frames, group_path
 from tests.load.conftest import unsynced
 
@@ -71,7 +71,8 @@ def rebuild(root: Path) -> None:
     shutil.move(group_path(within), target)
     shutil.rmtree(within.root)
     with store.lease(FOLDER):
-        replace_group(store, FOLDER)
+        prepare_replacing(store, FOLDER)
+        finish_replacing(store, FOLDER)
         # As long after as readers may need them.
         for chunks in group_path(store).glob("*/c"):
             shutil.rmtree(chunks) if chunks.is_dir() else chunks.unlink()

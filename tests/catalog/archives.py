@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from etl.extract.frame import Frame, FrameEntry, Scale
 from etl.load.archive import Appender
+from etl.load.folder import LocalFolder
 from etl.load.inventory import Inventory, read_inventory
 from etl.load.schema import Schema
-from etl.load.folder import LocalFolder
 from etl.transform.grid import Grid
 from etl.transform.packing import pack
 

@@ -14,7 +14,7 @@ from etl.demo.scene import SceneFrame
 from etl.demo.service import Image, StandIn, Stream, publish
 from tests.cli.test_convert import assert_holds, expected_values, stored
 from tests.conftest import BBOX
-from tests.program import Ended, contents, convert
+from tests.program import Ended, contents, convert, run, with_token
 
 ARCHIVED = 12
 """Frames that a first run archives."""
@@ -111,7 +111,11 @@ def test_a_newest_frame_with_other_pixels_is_named_and_the_new_ones_are_appended
 
 @pytest.mark.parametrize("container", ["mp4", "hls-ts"])
 def test_a_stream_whose_numbering_shifted_while_the_dates_stayed_is_refused(
-    begun: StandIn, scenes: list[SceneFrame], archive: Path, tmp_path: Path, container: Literal["mp4", "hls-ts"]
+    begun: StandIn,
+    scenes: list[SceneFrame],
+    archive: Path,
+    tmp_path: Path,
+    container: Literal["mp4", "hls-ts"],
 ) -> None:
     before = frame_objects(archive)
     encoding = Encoding(container, lossless=True, gop=4, segment_seconds=0.16)
@@ -190,7 +194,7 @@ def test_without_a_listed_archived_frame_the_numbering_is_said_to_be_unchecked(
 
 @pytest.mark.parametrize(("policy", "left_out"), [("first", 6), ("last", 5)])
 def test_of_two_frames_of_one_satellite_at_one_time_one_is_left_out_by_name(
-    service: StandIn, europe: Stream, scenes: list[SceneFrame], archive: Path, policy: str, left_out: int
+    service: StandIn, europe: Stream, scenes: list[SceneFrame], archive: Path, *, policy: str, left_out: int
 ) -> None:
     fifth, sixth = europe.images[4:6]
     both = replace(sixth, time=fifth.time, satellite=fifth.satellite)
@@ -267,3 +271,80 @@ def test_an_archive_without_a_newer_frame_for_long_is_stale(
     assert report["stale"] is stale
     assert ("is stale: its newest frame is" in ended.err) is stale
     assert report["newest_time"].startswith("2021-03-10T")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--start", "2021-03-07")])
+def test_a_shift_is_noticed_whatever_dates_are_asked_for(
+    begun: StandIn, scenes: list[SceneFrame], archive: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    shifted = publish([*scenes[1:], scenes[-1]], tmp_path / "shifted", BBOX, Encoding(lossless=True))
+    begun.streams["Europe"] = replace(shifted, images=begun.streams["Europe"].images)
+
+    assert convert(begun, archive, *arguments).code == 4
+
+    assert_holds(archive, scenes[:ARCHIVED])
+
+
+def test_a_shift_is_noticed_behind_a_newest_frame_without_a_picture(
+    service: StandIn, archive: Path, scenes: list[SceneFrame], tmp_path: Path
+) -> None:
+    blank = [*scenes]
+    for position in (ARCHIVED - 1, ARCHIVED):
+        blank[position] = replace(scenes[position], codes=np.zeros_like(scenes[position].codes))
+    stream = publish(blank, tmp_path / "blank", BBOX, Encoding(lossless=True))
+    offer(service, stream, stream.images[:ARCHIVED])
+    assert convert(service, archive).code == 0
+    shifted = publish([*blank[1:], blank[-1]], tmp_path / "shifted", BBOX, Encoding(lossless=True))
+    offer(service, shifted, stream.images)
+
+    assert convert(service, archive).code == 4
+
+    assert_holds(archive, blank[:ARCHIVED])
+
+
+def test_a_frame_that_vanished_from_the_video_is_noticed_though_older_ones_stayed(
+    begun: StandIn, scenes: list[SceneFrame], archive: Path, tmp_path: Path
+) -> None:
+    without = [*scenes[: ARCHIVED - 2], *scenes[ARCHIVED - 1 :], scenes[-1]]
+    stream = publish(without, tmp_path / "without", BBOX, Encoding(lossless=True))
+    begun.streams["Europe"] = replace(stream, images=begun.streams["Europe"].images)
+
+    assert convert(begun, archive).code == 4
+
+    assert_holds(archive, scenes[:ARCHIVED])
+
+
+def test_another_bit_depth_is_refused_as_such(
+    begun: StandIn, scenes: list[SceneFrame], archive: Path, tmp_path: Path
+) -> None:
+    coarse = [replace(scene, codes=(scene.codes >> 2).astype(np.uint16)) for scene in scenes]
+    encoding = Encoding(pixel_format="gray10le", lossless=True)
+    begun.streams["Europe"] = publish(coarse, tmp_path / "coarse", BBOX, encoding)
+
+    ended = convert(begun, archive)
+
+    assert ended.code == 6
+    assert "10 bits" in ended.error
+
+
+def test_a_frame_that_is_dated_ahead_is_left_out_by_name(
+    begun: StandIn, europe: Stream, archive: Path
+) -> None:
+    ahead = replace(europe.images[-1], time=np.datetime64("2090-01-01T10:00:00"))
+    offer(begun, europe, [*europe.images[:-1], ahead])
+
+    ended, report = convert_and_report(begun, archive)
+
+    assert ended.code == 0
+    assert numbers(report["ahead"]) == [20]
+    assert report["archived"] == 19 - ARCHIVED
+
+
+def test_a_continent_under_another_name_than_in_the_archive_is_refused(begun: StandIn, archive: Path) -> None:
+    before = contents(archive)
+
+    ended = run("convert", "europe", "--archive", archive, variables=with_token(begun))
+
+    assert ended.code == 2
+    assert "holds Europe, not europe" in ended.error
+    assert contents(archive) == before

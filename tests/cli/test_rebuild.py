@@ -16,11 +16,11 @@ import zarr
 from etl.demo.encoder import Encoding
 from etl.demo.scene import SceneFrame, scene
 from etl.demo.service import Image, StandIn, Stream, publish
-from etl.load.generations import purge_outdated
 from etl.load.folder import LocalFolder
+from etl.load.generations import purge_outdated
 from tests.cli.test_convert import assert_holds, expected_values, stored
 from tests.conftest import BBOX
-from tests.program import PROGRAM, clean_environment, convert, with_token
+from tests.program import PROGRAM, clean_environment, contents, convert, run, with_token
 
 
 @pytest.fixture
@@ -77,6 +77,7 @@ def test_a_rebuilt_archive_is_appended_to_and_rebuilt_again(
         offer(service, europe, europe.images[:listed])
         assert convert(service, archive, "--rebuild").code == 0
         assert_holds(archive, scenes[:listed])
+        (archive / "europe/.outdated").unlink()
     without = zarr.open_group(archive / "europe/ndvi.zarr", mode="r", use_consolidated=False)
     array = without["ndvi"]
     assert isinstance(array, zarr.Array)
@@ -119,7 +120,7 @@ def test_a_dry_run_of_a_rebuild_tells_what_comes_from_where(incomplete: StandIn,
     ended = convert(incomplete, archive, "--rebuild", "--start", "2021-03-02", "--dry-run")
 
     assert ended.code == 0
-    assert "would archive 18 frames, 2 there already" in ended.out
+    assert "would take 18 frames anew and 2 from the archive" in ended.out
     assert "late" not in ended.out
 
 
@@ -144,8 +145,7 @@ def test_a_rebuild_can_change_the_grid_where_the_service_still_has_all_frames(
     assert convert(service, archive, "--rebuild").code == 0
 
     assert_holds(archive, finer)
-    refused = convert(service, archive, "--start", "2021-03-08", "--rebuild")
-    assert refused.code == 0
+    (archive / "europe/.outdated").unlink()
     offer(
         service,
         replace(service.streams["Europe"], bbox=(-11.0, 35.0, 31.0, 61.0)),
@@ -194,11 +194,81 @@ def test_a_begun_rebuild_that_no_longer_fits_begins_anew(
     assert_holds(archive, scenes)
 
 
+def test_a_begun_rebuild_of_a_stream_that_has_shifted_since_begins_anew(
+    incomplete: StandIn, europe: Stream, scenes: list[SceneFrame], archive: Path, tmp_path: Path
+) -> None:
+    incomplete.faults.truncate_to = europe.file.stat().st_size * 3 // 4
+    assert convert(incomplete, archive, "--rebuild", "--commit-frames", "2").code == 4
+    incomplete.faults.truncate_to = None
+    encoding = Encoding(lossless=True, gop=8)
+    shifted = publish([*scenes[1:], scenes[-1]], tmp_path / "shifted", BBOX, encoding)
+    offer(incomplete, shifted, europe.images)
+
+    ended = convert(incomplete, archive, "--rebuild")
+
+    assert ended.code == 0
+    assert "numbering has shifted" in ended.err
+    assert "beginning anew" in ended.err
+    shown = stored(archive).ndvi.values
+    for position in range(19):
+        values = expected_values(replace_scale(scenes[position + 1], scenes[position]))
+        np.testing.assert_array_equal(shown[position], values)
+
+
+def test_a_begun_rebuild_of_other_dates_begins_anew(
+    incomplete: StandIn, scenes: list[SceneFrame], archive: Path, tmp_path: Path
+) -> None:
+    other = [replace(scene, codes=scene.codes[::-1]) for scene in scenes]
+    stream = publish(other, tmp_path / "other", BBOX, Encoding(lossless=True, gop=8))
+    incomplete.streams["Europe"] = stream
+    incomplete.faults.truncate_to = stream.file.stat().st_size * 3 // 4
+    arguments = ("--rebuild", "--commit-frames", "2")
+    assert convert(incomplete, archive, *arguments, "--start", "2021-03-05").code == 4
+    incomplete.faults.truncate_to = None
+
+    ended = convert(incomplete, archive, *arguments)
+
+    assert ended.code == 0
+    assert "beginning anew" in ended.err
+    assert_holds(archive, other)
+
+
+@pytest.mark.parametrize("layout", ["sharded", "flat"])
+def test_a_begun_rebuild_in_another_layout_begins_anew(
+    incomplete: StandIn, europe: Stream, scenes: list[SceneFrame], archive: Path, layout: str
+) -> None:
+    incomplete.faults.truncate_to = europe.file.stat().st_size * 3 // 4
+    arguments = ("--rebuild", "--commit-frames", "2")
+    assert convert(incomplete, archive, *arguments, "--layout", layout).code == 4
+    incomplete.faults.truncate_to = None
+
+    ended = convert(incomplete, archive, *arguments, "--layout", "flat")
+
+    assert ended.code == 0
+    assert ("beginning anew" in ended.err) is (layout == "sharded")
+    assert_holds(archive, scenes)
+
+
+def test_a_second_rebuild_waits_until_no_reader_of_the_old_frames_is_left(
+    incomplete: StandIn, scenes: list[SceneFrame], archive: Path
+) -> None:
+    assert convert(incomplete, archive, "--rebuild").code == 0
+
+    again = convert(incomplete, archive, "--rebuild")
+
+    assert again.code == 5
+    assert "was rebuilt at" in again.error
+    assert str(archive / "europe/.outdated") in again.error
+    assert convert(incomplete, archive).code == 0
+    assert_holds(archive, scenes)
+
+
 def test_a_rebuild_that_is_asked_to_end_goes_on_later(
     incomplete: StandIn, scenes: list[SceneFrame], archive: Path
 ) -> None:
     before = stored(archive)
     incomplete.faults.stall_after = incomplete.streams["Europe"].file.stat().st_size * 3 // 4
+    incomplete.faults.stall_times = -1
     with subprocess.Popen(
         [PROGRAM, "convert", "Europe", "--archive", archive, "--rebuild", "--commit-frames", "2"],
         env=clean_environment() | with_token(incomplete),
@@ -213,22 +283,54 @@ def test_a_rebuild_that_is_asked_to_end_goes_on_later(
 
     assert process.returncode == 143, err
     xr.testing.assert_identical(stored(archive), before)
+    incomplete.faults.stall_after = None
     assert convert(incomplete, archive, "--rebuild").code == 0
     assert_holds(archive, scenes)
 
 
-def test_a_frame_that_would_be_taken_over_damaged_is_refused(
+def test_a_damaged_frame_of_other_dates_stays_as_it_is_and_verify_names_it(
     service: StandIn, europe: Stream, archive: Path
 ) -> None:
     convert(service, archive)
-    offer(service, europe, europe.images[1:])
     shard = archive / "europe/ndvi.zarr/ndvi/c/0/0/0"
     shard.write_bytes((archive / "europe/ndvi.zarr/ndvi/c/1/0/0").read_bytes())
 
-    ended = convert(service, archive, "--rebuild")
+    assert convert(service, archive, "--rebuild", "--start", "2021-03-05").code == 0
+
+    assert "frame 1 (2021-03-01" in run("verify", "--archive", archive).out
+
+
+def test_a_missing_frame_of_other_dates_cannot_be_taken_over(service: StandIn, archive: Path) -> None:
+    convert(service, archive)
+    (archive / "europe/ndvi.zarr/ndvi/c/0/0/0").unlink()
+
+    ended = convert(service, archive, "--rebuild", "--start", "2021-03-05")
 
     assert ended.code == 6
     assert "frame 1 (2021-03-01" in ended.error
+    assert convert(service, archive, "--rebuild", "--end", "2021-03-05").code == 0
+
+
+def test_withdrawn_frames_are_dropped_when_that_is_asked_for(
+    service: StandIn, europe: Stream, archive: Path
+) -> None:
+    convert(service, archive)
+    offer(service, europe, [image for image in europe.images if image.number not in (2, 9)])
+
+    ended = convert(service, archive, "--rebuild", "--drop-withdrawn", "--end", "2021-03-04")
+
+    assert ended.code == 0
+    assert numbers_of(archive) == [1, *range(3, 21)]
+
+
+def test_a_rebuild_of_dates_without_frames_is_refused(incomplete: StandIn, archive: Path) -> None:
+    before = contents(archive / "europe/ndvi.zarr")
+
+    ended = convert(incomplete, archive, "--rebuild", "--start", "2025-01-01")
+
+    assert ended.code == 4
+    assert "has no frames of Europe from 2025-01-01" in ended.error
+    assert contents(archive / "europe/ndvi.zarr") == before
 
 
 def test_replaced_objects_are_removed_by_a_run_half_a_day_later(incomplete: StandIn, archive: Path) -> None:
@@ -236,11 +338,10 @@ def test_replaced_objects_are_removed_by_a_run_half_a_day_later(incomplete: Stan
     group = archive / "europe/ndvi.zarr"
     assert (group / "ndvi/c").exists()
     note = archive / "europe/.outdated"
-    outdated = json.loads(note.read_text())
     purge_outdated(LocalFolder(archive), "europe")
     assert (group / "ndvi/c/0/0/0").exists()
 
-    note.write_text(json.dumps({**outdated, "since": "2026-01-01T00:00:00+00:00"}))
+    note.write_text(json.dumps({"since": "2026-01-01T00:00:00+00:00"}))
     assert convert(incomplete, archive).code == 0
 
     assert not [path for path in group.rglob("c/*") if path.is_file()]
@@ -251,3 +352,7 @@ def test_replaced_objects_are_removed_by_a_run_half_a_day_later(incomplete: Stan
 def numbers_of(archive: Path) -> list[int]:
     numbers: list[int] = stored(archive).frame_number.values.tolist()
     return numbers
+
+
+def replace_scale(frame: SceneFrame, scale: SceneFrame) -> SceneFrame:
+    return replace(frame, minimum=scale.minimum, maximum=scale.maximum)

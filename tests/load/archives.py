@@ -13,12 +13,14 @@ import pytest
 import zarr
 from numpy.typing import NDArray
 
+from etl.errors import StorageError
 from etl.extract.frame import Codes, Frame, FrameEntry, Scale
 from etl.load.archive import Appender
+from etl.load.folder import LocalFolder
 from etl.load.inventory import Inventory, read_inventory
 from etl.load.recovery import recover
 from etl.load.schema import Schema
-from etl.load.folder import LocalFolder
+from etl.load.stores import Store
 from etl.transform.grid import Grid
 from etl.transform.packing import PackedFrame, pack
 
@@ -45,9 +47,16 @@ class WatchedFolder(LocalFolder):
     """A folder that notes every object put, and that refuses all from one of them on."""
 
     def __init__(
-        self, root: Path, *, refused_from: int | None = None, after: Callable[[], None] | None = None
+        self,
+        root: Path,
+        *,
+        refused_from: int | None = None,
+        removals_refused_from: int | None = None,
+        after: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(root)
+        self._removals = 0
+        self._removals_refused_from = removals_refused_from
         self.puts: list[tuple[str, int]] = []
         self._refused_from = refused_from
         self._after = after
@@ -58,6 +67,14 @@ class WatchedFolder(LocalFolder):
         size = partial.stat().st_size
         super()._reveal(partial, key)
         self.puts.append((key, size))
+        if self._after:
+            self._after()
+
+    def delete(self, prefix: str) -> None:
+        if self._removals == self._removals_refused_from:
+            raise StorageError(f"removing {prefix} was refused", "accept it")
+        super().delete(prefix)
+        self._removals += 1
         if self._after:
             self._after()
 
@@ -90,7 +107,7 @@ def frames(numbers: Iterable[int], schema: Schema = SMALL) -> list[PackedFrame]:
     return [frame(number, schema) for number in numbers]
 
 
-def archive(store: LocalFolder, packed: Iterable[PackedFrame], schema: Schema = SMALL) -> Appender:
+def archive(store: Store, packed: Iterable[PackedFrame], schema: Schema = SMALL) -> Appender:
     """Append and commit as one run: what is archived already is left out."""
     inventory = recover(store, FOLDER)
     appender = Appender(store, FOLDER, schema)

@@ -9,6 +9,7 @@ import numpy as np
 import obstore
 import pytest
 import zarr
+from obstore.store import ObjectStore, from_url
 
 from etl.errors import BusyError, StorageError, UsageError
 from etl.load.bucket import Bucket
@@ -164,9 +165,9 @@ def test_two_runs_at_the_same_instant_never_both_write(url: str) -> None:
 
 
 def test_the_holder_of_a_lease_is_named_and_waited_for(bucket: Bucket, url: str) -> None:
-    with bucket.lease(FOLDER):
-        with pytest.raises(BusyError, match=r"process \d+ on .* since 20"), Bucket(url).lease(FOLDER):
-            pass
+    other = Bucket(url).lease(FOLDER)
+    with bucket.lease(FOLDER), pytest.raises(BusyError, match=r"process \d+ on .* since 20"), other:
+        pass
     with Bucket(url).lease(FOLDER, 0.0):
         assert bucket.get(f"{FOLDER}/.lease") is not None
     assert bucket.get(f"{FOLDER}/.lease") is None
@@ -201,7 +202,12 @@ def test_an_address_that_is_none_is_refused(url: str, name: str) -> None:
 
 
 def test_a_missing_bucket_is_told(url: str) -> None:
-    for call in (lambda b: b.get("a"), lambda b: b.folders(), lambda b: b.put("a", b""), lambda b: b.exists("a")):
+    for call in (
+        lambda b: b.get("a"),
+        lambda b: b.folders(),
+        lambda b: b.put("a", b""),
+        lambda b: b.exists("a"),
+    ):
         with pytest.raises(StorageError, match="there is no such bucket"):
             call(Bucket("s3://no-such-bucket/x"))
 
@@ -217,5 +223,5 @@ def test_what_was_never_committed_is_not_there(bucket: Bucket) -> None:
     assert read_inventory(bucket, FOLDER) is None
 
 
-def _raw(url: str) -> Any:
-    return obstore.store.from_url(url, client_options={"allow_http": True})
+def _raw(url: str) -> ObjectStore:
+    return from_url(url, client_options={"allow_http": True})

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from etl.errors import BusyError
-from etl.load.holder import LEASE
 from etl.load.folder import LocalFolder
+from etl.load.holder import LEASE
 
 PATIENCE = 30.0
 """Seconds after which another process counts as hung."""

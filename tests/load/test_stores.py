@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -89,10 +90,14 @@ def test_what_an_interrupted_put_left_is_cleared_in_its_folder_only(store: Local
     store.put("europe/a", b"a")
     for folder in ("europe", "africa"):
         (store.root / folder / PARTIAL).mkdir(parents=True, exist_ok=True)
-        (store.root / folder / PARTIAL / "left").write_bytes(b"half")
+        for name, hours in (("left", 2), ("being-written", 0)):
+            path = store.root / folder / PARTIAL / name
+            path.write_bytes(b"half")
+            os.utime(path, (time.time() - 3600 * hours,) * 2)
     store.clear_partial("europe")
     store.clear_partial("asia")
-    assert _partial_files(store) == [store.root / "africa" / PARTIAL / "left"]
+    left = {path.relative_to(store.root).as_posix() for path in _partial_files(store)}
+    assert left == {"africa/.partial/being-written", "africa/.partial/left", "europe/.partial/being-written"}
     assert store.get("europe/a") == b"a"
 
 

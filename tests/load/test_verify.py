@@ -12,10 +12,10 @@ import pytest
 import zarr
 
 from etl.errors import StorageError
-from etl.load.generations import replace_group, side_folder
+from etl.load.folder import LocalFolder
+from etl.load.generations import finish_replacing, prepare_replacing, side_folder
 from etl.load.inventory import GROUP
 from etl.load.schema import Keys, Layout, Schema
-from etl.load.folder import LocalFolder
 from etl.load.verify.continent import check_structure
 from etl.load.verify.documents import check_documents
 from etl.load.verify.findings import Finding, Verdict
@@ -130,7 +130,8 @@ def _rebuild(store: LocalFolder, switching: LocalFolder) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(group_path(within), target)
     shutil.rmtree(within.root)
-    replace_group(switching, FOLDER)
+    prepare_replacing(switching, FOLDER)
+    finish_replacing(switching, FOLDER)
 
 
 Damage = Callable[[Path], object]
