@@ -70,6 +70,7 @@ def test_every_key_that_the_sample_leaves_out_can_be_used_as_it_is_shown(tmp_pat
     text = (SCRIPTS / "nightly.toml").read_text()
     shown = re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE)
     (tmp_path / "templates").mkdir()
+    (tmp_path / "token").touch()
     shown = re.sub('(?m)^metrics = ".*/', 'metrics = "', shown)
     (tmp_path / "nightly.toml").write_text(shown)
 

@@ -102,9 +102,11 @@ def test_the_commands_of_every_night_work_and_so_do_those_that_check_and_rebuild
     service.streams["Africa"] = service.streams["Europe"]
     shutil.rmtree(checkout / "archive", ignore_errors=True)
 
-    night = shell(NIGHT, checkout, with_login(service))
-    checked = shell(CHECK, checkout, with_login(service))
-    rebuilt = shell(REBUILD, checkout, with_login(service))
+    # As after the block before them, in which the environment was activated.
+    night, checked, rebuilt = (
+        shell(f". .venv/bin/activate\n{block}", checkout, with_login(service))
+        for block in (NIGHT, CHECK, REBUILD)
+    )
 
     assert night.returncode == 0, night.stderr
     assert json.loads((checkout / "night.json").read_text())["exit_code"] == 0

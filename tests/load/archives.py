@@ -87,6 +87,13 @@ class WatchedFolder(LocalFolder):
         return [key.removeprefix(f"{FOLDER}/ndvi.zarr/") for key, _ in self.puts]
 
 
+class WithoutExchange(WatchedFolder):
+    """As a file system that cannot exchange folders."""
+
+    def exchange(self, one: str, other: str) -> bool:
+        return False
+
+
 @cache
 def frame(number: int, schema: Schema = SMALL, scale: Scale | None = None) -> PackedFrame:
     """A frame of noise that only this number has; every fifth holds no data."""

@@ -28,6 +28,7 @@ from .archives import (
     FOLDER,
     SMALL,
     WatchedFolder,
+    WithoutExchange,
     archive,
     assert_holds,
     expected,
@@ -48,13 +49,6 @@ EXCHANGED = len(OLD) + CHUNKS + 1 + 1 + 1
 
 REWRITTEN = len(NEW) + CHUNKS + 1 + 1 + (10 + 3) + 1 + 1
 """Writes of one without: new chunks beside the old ones, two notes, all metadata, the root, a note."""
-
-
-class WithoutExchange(WatchedFolder):
-    """As a file system that cannot exchange folders."""
-
-    def exchange(self, one: str, other: str) -> bool:
-        return False
 
 
 KINDS = [

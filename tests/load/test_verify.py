@@ -23,7 +23,7 @@ from etl.load.verify.frames import check_frames
 from etl.transform.grid import Grid
 from tests.conftest import BBOX
 
-from .archives import FOLDER, SMALL, WatchedFolder, archive, frames, group_path, objects
+from .archives import FOLDER, SMALL, WatchedFolder, WithoutExchange, archive, frames, group_path, objects
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 
@@ -103,21 +103,23 @@ def test_a_run_that_is_interrupted_at_any_write_leaves_nothing_that_is_wrong(
     assert "a commit was interrupted, or is under way; the next run completes or drops it" in noted
 
 
+@pytest.mark.parametrize(("kind", "is_mixed"), [(WatchedFolder, False), (WithoutExchange, True)])
 def test_a_rebuild_that_is_interrupted_at_any_write_leaves_nothing_that_is_wrong(
-    pristine: Path, tmp_path: Path
+    pristine: Path, tmp_path: Path, kind: type[WatchedFolder], *, is_mixed: bool
 ) -> None:
     noted = set()
     for refused in range(1000):
         root = tmp_path / str(refused)
         shutil.copytree(pristine, root)
         try:
-            _rebuild(LocalFolder(root), WatchedFolder(root, refused_from=refused))
+            _rebuild(LocalFolder(root), kind(root, refused_from=refused))
         except StorageError:
             noted.update(assert_sound(LocalFolder(root)))
         else:
             break
     assert refused > 10
-    assert "a rebuild was interrupted, or is under way; the next run completes it" in noted
+    mixed = "a rebuild was interrupted, or is under way; the next run completes it"
+    assert (mixed in noted) is is_mixed
 
 
 def _rebuild(store: LocalFolder, switching: LocalFolder) -> None:

@@ -14,6 +14,7 @@ from etl.nightly.child import command, environment, labelled
 
 
 def test_every_key_is_an_option_of_convert(tmp_path: Path) -> None:
+    (tmp_path / "token").touch()
     (tmp_path / "nightly.toml").write_text(
         """
         archive = "ndvi"
