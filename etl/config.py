@@ -132,6 +132,7 @@ class Settings(_Table):
     Attributes:
         layout: layout of a new archive.
         templates: folder of the catalog's templates.
+        items: which STAC items the catalog has.
         deadline: longest time one run of one continent may take, in seconds.
         stale_after: days after which the newest frame is too old.
         settle: days a frame's time must be past before it is archived.
@@ -143,6 +144,7 @@ class Settings(_Table):
 
     layout: Layout | None = None
     templates: Annotated[FilePath, AfterValidator(_folder)] | None = None
+    items: Literal["none", "frame"] | None = None
     deadline: Annotated[Seconds, Field(gt=0, lt=math.inf)] | None = None
     stale_after: Annotated[float, Field(ge=0, lt=math.inf)] | None = None
     settle: Annotated[float, Field(ge=0, lt=math.inf)] | None = None
@@ -172,6 +174,7 @@ class Config(Settings):
         continents: the continents, in the order they are archived in.
         api_url: address of the service's API.
         token_file: file with an access token.
+        public_url: address at which the archive is published.
         wait: seconds to wait for another run that is writing; infinite is any time.
         parallel: continents archived at once.
         metrics: file for Prometheus.
@@ -181,6 +184,7 @@ class Config(Settings):
     continents: Annotated[list[Continent], Field(min_length=1)]
     api_url: Annotated[str, AfterValidator(_web_address)] | None = None
     token_file: FilePath | None = None
+    public_url: Annotated[str, AfterValidator(_web_address)] | None = None
     wait: Annotated[Seconds, Field(ge=0)] | None = None
     parallel: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 1
     metrics: Annotated[FilePath, AfterValidator(_in_a_folder)] | None = None
@@ -189,7 +193,8 @@ class Config(Settings):
         """What is set for a continent, by itself or for all: option of `convert` → value."""
         own = {name: getattr(continent, name) for name in Settings.model_fields}
         every = {
-            name: getattr(self, name) for name in (*Settings.model_fields, "api_url", "token_file", "wait")
+            name: getattr(self, name)
+            for name in (*Settings.model_fields, "api_url", "token_file", "public_url", "wait")
         }
         merged = every | {name: value for name, value in own.items() if value is not None}
         return {name: value for name, value in merged.items() if value is not None}

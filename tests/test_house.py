@@ -21,6 +21,7 @@ FLOOR = {
     "audit": 5,
     "config": 4,
     "nightly": 5,
+    "serve": 5,
     "cli": 6,
 }
 MODULES = sorted(path for path in HOUSE.rglob("*.py") if path.parent != HOUSE or path.stem != "__init__")

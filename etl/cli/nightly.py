@@ -22,6 +22,7 @@ from etl.signals import Interrupted
 
 log = logging.getLogger(__name__)
 
+
 @click.command(epilog="Example: ndvi-archive nightly --config nightly.toml --dry-run")
 @option(
     "--config",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -40,3 +41,20 @@ class IsoTime(click.ParamType[datetime]):
 
 
 archive_option = option("--archive", required=True, metavar="FOLDER", help="Folder of the archive.")
+
+templates_option = option(
+    "--templates", type=click.Path(path_type=Path), help="Folder of the catalog's templates."
+)
+
+items_option = option(
+    "--items",
+    type=click.Choice(["none", "frame"]),
+    help="STAC items in the catalog: none, or one a frame, by month.  [default: as before, else none]",
+)
+
+public_url_option = option(
+    "--public-url",
+    metavar="URL",
+    help="Address at which the archive's folder is published, for absolute links in the catalog; 'relative'"
+    " for relative ones.  [default: as before, else relative]",
+)
