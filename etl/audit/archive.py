@@ -8,11 +8,10 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from etl.audit.source import Source, check_against_source
-from etl.catalog.collection import CATALOG
 from etl.catalog.verify import check_catalog, check_collection
 from etl.errors import ArchiveError, IncompatibleError, UsageError
 from etl.load.holder import LEASE
-from etl.load.inventory import COLLECTION, GROUP, Inventory, folder_of, read_inventory
+from etl.load.inventory import CATALOG, COLLECTION, GROUP, Inventory, folder_of, read_inventory
 from etl.load.stores import Store
 from etl.load.verify.continent import check_structure
 from etl.load.verify.findings import Verdict

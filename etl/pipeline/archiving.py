@@ -5,7 +5,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from etl.catalog.publish import publish
-from etl.errors import ArchiveError, BusyError, UsageError
+from etl.errors import ArchiveError, BusyError, DeadlineError, UsageError
 from etl.extract.api import Listing
 from etl.extract.frame import FrameEntry
 from etl.load.archive import Appender, check_fits
@@ -93,10 +93,10 @@ def _archive(run: Run) -> None:
                 rebuild(run, listing, inventory)
             elif not job.rebuild or not inventory:
                 _append_new(run, listing, inventory)
-        except BaseException:
+        except BaseException as error:
             if report.archived and not report.rebuild:
                 with errors_logged():
-                    _publish(run)
+                    _publish(run, at_end=isinstance(error, Interrupted | DeadlineError))
             raise
         if report.archived or inventory:
             _publish(run)
@@ -133,9 +133,10 @@ def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None
         append(run, packed(frames, report), open_appender)
 
 
-def _publish(run: Run) -> None:
+def _publish(run: Run, *, at_end: bool = False) -> None:
+    job = run.job
     with run.report.stage("catalog"):
-        run.report.bytes_out += publish(run.store, run.folder, run.job.templates)
+        run.report.bytes_out += publish(run.store, run.folder, job.templates, job.choices, at_end=at_end)
 
 
 def _keep(job: Job, store: Store, folder: str, report: RunReport) -> None:

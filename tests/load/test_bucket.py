@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -202,14 +202,15 @@ def test_an_address_that_is_none_is_refused(url: str, name: str) -> None:
 
 
 def test_a_missing_bucket_is_told(url: str) -> None:
-    for call in (
-        lambda b: b.get("a"),
-        lambda b: b.folders(),
-        lambda b: b.put("a", b""),
-        lambda b: b.exists("a"),
-    ):
+    bucket = Bucket("s3://no-such-bucket/x")
+    calls: list[Callable[[], object]] = [
+        lambda: bucket.get("a"),
+        bucket.folders,
+        lambda: bucket.put("a", b""),
+    ]
+    for call in calls:
         with pytest.raises(StorageError, match="there is no such bucket"):
-            call(Bucket("s3://no-such-bucket/x"))
+            call()
 
 
 def test_a_storage_that_is_down_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

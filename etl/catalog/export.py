@@ -1,0 +1,58 @@
+"""All items of a continent in one STAC-GeoParquet file, for search without a server."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from etl.catalog.items import Surroundings, build_item
+from etl.catalog.style import EXPORT
+
+Document = dict[str, Any]
+
+
+def build_export(around: Surroundings, positions: Sequence[int] | None = None) -> bytes:
+    """The file of all items; equal items give equal bytes.
+
+    Their links lead from the file's own place. The library `rustac` must be installed.
+
+    Args:
+        around: what the items are within.
+        positions: positions of their frames; None is all.
+    """
+    import rustac  # noqa: PLC0415 - an extra of the package
+
+    key = f"{around.inventory.folder}/{EXPORT}"
+    chosen = range(len(around.inventory)) if positions is None else positions
+    items = [build_item(around, position, key) for position in chosen]
+
+    async def write(path: Path) -> None:
+        await rustac.write(str(path), items, format="geoparquet")
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / EXPORT
+        asyncio.run(write(path))
+        return path.read_bytes()
+
+
+def read_export(data: bytes) -> list[Document]:
+    """The items in such a file.
+
+    Raises:
+        ValueError: It is none.
+    """
+    import rustac  # noqa: PLC0415 - an extra of the package
+
+    async def read(path: Path) -> Document:
+        found: Document = await rustac.read(str(path))
+        return found
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / EXPORT
+        path.write_bytes(data)
+        try:
+            items: list[Document] = asyncio.run(read(path))["features"]
+        except (rustac.RustacError, LookupError, OSError) as error:
+            raise ValueError(str(error)) from error
+        return items
