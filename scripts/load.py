@@ -46,9 +46,7 @@ def main() -> int:
             server.terminate()
     tally.seconds.sort()
     middle, late = (tally.seconds[int(len(tally.seconds) * share)] * 1000 for share in (0.5, 0.99))
-    print(
-        f"{len(tally.seconds)} answers in {given.seconds:g} s, {tally.bytes / 1e6:.0f} MB: {dict(tally.answers)}"
-    )
+    print(f"{len(tally.seconds)} answers, {tally.bytes / 1e6:.0f} MB: {dict(tally.answers)}")
     print(f"half within {middle:.0f} ms, 99 of 100 within {late:.0f} ms; {len(tally.faults)} faults")
     print(f"memory of the server, MB, ten times: {' '.join(f'{each:.0f}' for each in memory)}")
     print("\n".join(tally.faults[:10]))

@@ -44,7 +44,9 @@ def shell(
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean checkout: nothing that was installed or made here."""
-    made_here = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*-archive")
+    made_here = shutil.ignore_patterns(
+        *(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*-archive", "build", "static")
+    )
     return Path(shutil.copytree(ROOT, tmp_path_factory.mktemp("checkout") / "source", ignore=made_here))
 
 

@@ -5,12 +5,15 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import av
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from numpy.typing import NDArray
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, sync_playwright
 
 from etl.catalog.quicklook import encode_png
 from etl.demo.service import StandIn, Stream
@@ -98,6 +101,12 @@ def page(chromium: Browser, seen: Seen) -> Iterator[Page]:
     assert seen.faults == []
 
 
+def picture(part: Locator) -> NDArray[np.uint8]:
+    """A part of a page as it is on the screen: RGB, shape (height, width, 3)."""
+    with av.open(BytesIO(part.screenshot()), "r") as png:
+        return np.asarray(next(png.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
+
+
 def archived(europe: Stream, folder: Path, *arguments: str) -> Path:
     """Archive Europe by the program, in two runs."""
     with StandIn({"Europe": europe}) as service:
@@ -120,18 +129,38 @@ def flat(europe: Stream, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["sharded", "flat"])
-def archive(request: pytest.FixtureRequest) -> Path:
-    folder = request.getfixturevalue(request.param)
+@pytest.fixture(scope="session")
+def sharded_url(sharded: Path) -> Iterator[str]:
+    with serving(sharded) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def flat_url(flat: Path) -> Iterator[str]:
+    with serving(flat) as server:
+        yield server.url
+
+
+@pytest.fixture
+def layout() -> str:
+    """The layout of the archive a test is about; `in_both_layouts` gives it each."""
+    return "sharded"
+
+
+in_both_layouts = pytest.mark.parametrize("layout", ["sharded", "flat"])
+
+
+@pytest.fixture
+def archive(layout: str, request: pytest.FixtureRequest) -> Path:
+    folder = request.getfixturevalue(layout)
     assert isinstance(folder, Path)
     return folder
 
 
 @pytest.fixture
-def url(archive: Path) -> Iterator[str]:
+def url(layout: str, request: pytest.FixtureRequest) -> str:
     """Address of a server of the archive."""
-    with serving(archive) as server:
-        yield server.url
+    return str(request.getfixturevalue(f"{layout}_url"))
 
 
 def node(script: str, folder: Path) -> str:

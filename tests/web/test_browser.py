@@ -1,21 +1,13 @@
 """The STAC Browser in a real browser, on this archive's catalog."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from playwright.sync_api import Page
 
-from tests.serve.serving import serving
-
-from .conftest import Seen
-
-
-@pytest.fixture
-def url(sharded: Path) -> Iterator[str]:
-    with serving(sharded) as server:
-        yield server.url
+from .conftest import Seen, picture
 
 
 @pytest.fixture
@@ -41,9 +33,26 @@ def test_the_collection_shows_its_dates_and_what_it_is(collection: Page) -> None
 
 
 def test_the_extent_is_drawn_on_the_map(collection: Page, seen: Seen) -> None:
-    collection.locator(".ol-viewport canvas").first.wait_for()
+    page_map = collection.locator(".ol-viewport").first
+    page_map.locator("canvas").first.wait_for()
+    collection.wait_for_load_state("networkidle")
 
+    # It is drawn when its layers are ready, of which nothing tells but the picture.
+    image = next((image for _ in range(50) if _outline(image := picture(page_map)).any()), picture(page_map))
+    rows, columns = np.nonzero(_outline(image))
+    width, height = np.radians(31 - -11), _mercator(60) - _mercator(35)
+    assert np.ptp(columns) / np.ptp(rows) == pytest.approx(width / height, rel=0.03)
     assert seen.elsewhere <= {"tile.openstreetmap.org"}
+
+
+def _outline(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where the blue line around an extent is."""
+    return np.asarray((np.abs(image.astype(int) - (51, 153, 204)) < 12).all(axis=2))
+
+
+def _mercator(latitude: float) -> float:
+    """Northing of a latitude in degrees on a web map, in radians of longitude."""
+    return float(np.arctanh(np.sin(np.radians(latitude))))
 
 
 def test_the_thumbnail_is_shown(collection: Page) -> None:

@@ -13,9 +13,9 @@ from playwright.sync_api import Page
 from etl.serve.app import STATIC
 from tests.serve.serving import ask
 
-from .conftest import Seen, node
+from .conftest import Seen, in_both_layouts, node
 
-VIEWER = STATIC.parent / "web" / "viewer"
+VIEWER = STATIC.parents[2] / "build" / "web" / "viewer"
 
 
 def test_it_leads_to_the_viewer_and_to_the_catalog(url: str, page: Page, seen: Seen) -> None:
@@ -42,6 +42,7 @@ def test_a_snippet_is_copied_by_a_button(url: str, page: Page) -> None:
     assert copied.endswith("values)")
 
 
+@in_both_layouts
 def test_its_lines_for_zarrita_read_the_archive(archive: Path, url: str) -> None:
     if shutil.which("node") is None or not (VIEWER / "node_modules/zarrita").is_dir():
         pytest.skip("NOT TESTED WITH ZARRITA: there is no node, or scripts/build-web has not run here")

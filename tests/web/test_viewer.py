@@ -4,10 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import xarray as xr
@@ -23,7 +21,7 @@ from etl.transform.grid import Grid
 from etl.transform.packing import pack
 from tests.serve.serving import serving
 
-from .conftest import Seen
+from .conftest import Seen, in_both_layouts, picture
 
 _PLACE = re.compile(
     r"(?P<value>.+) at (?P<lat>[\d.]+)° ([NS]), (?P<lon>[\d.]+)° ([EW]) on (?P<date>\S+), (\w+)"
@@ -66,12 +64,6 @@ def shown(page: Page) -> int:
     return int(page.get_attribute("#map", "data-frame") or -1)
 
 
-def picture(page: Page) -> NDArray[np.uint8]:
-    """The map as it is on the screen: RGB, shape (height, width, 3)."""
-    with av.open(BytesIO(page.locator("#map").screenshot()), "r") as png:
-        return np.asarray(next(png.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
-
-
 def plain_places(image: NDArray[np.uint8]) -> list[tuple[int, int]]:
     """(x, y) of places around which all is of one colour, and that colour is one of NDVI."""
     colours = {tuple(each) for each in TABLE.tolist()}
@@ -109,10 +101,11 @@ def stored_at(store: xr.Dataset, frame: int, place: Told) -> int:
     return int(found.sel(latitude=place.latitude, longitude=place.longitude, method="nearest"))
 
 
+@in_both_layouts
 def test_the_colours_on_the_map_are_those_of_the_values_a_click_tells(
     viewer: Page, store: xr.Dataset
 ) -> None:
-    frame, image = shown(viewer), picture(viewer)
+    frame, image = shown(viewer), picture(viewer.locator("#map"))
     places = plain_places(image)
     assert len(places) > 20
 
@@ -142,8 +135,9 @@ def test_a_place_without_data_says_so(viewer: Page, store: xr.Dataset) -> None:
     assert "commonly no data" in viewer.inner_text("#value")
 
 
+@in_both_layouts
 def test_the_slider_changes_the_frame_its_colours_and_the_value(viewer: Page, store: xr.Dataset) -> None:
-    last, before = shown(viewer), picture(viewer)
+    last, before = shown(viewer), picture(viewer.locator("#map"))
     place = plain_places(before)[5]
     first = click(viewer, place)
 
@@ -163,7 +157,7 @@ def test_the_slider_changes_the_frame_its_colours_and_the_value(viewer: Page, st
         .sel(latitude=second.latitude, longitude=second.longitude, method="nearest")
         .values
     )
-    assert near.tolist() == [*picture(viewer)[place[1], place[0]].tolist(), 255]
+    assert near.tolist() == [*picture(viewer.locator("#map"))[place[1], place[0]].tolist(), 255]
 
 
 def test_only_frames_of_the_chosen_satellite_are_offered(viewer: Page, store: xr.Dataset) -> None:
