@@ -179,7 +179,12 @@ class StreamFiles:
         if request.method == "HEAD":
             span = range(0)
         ending, stop = self._ending(span) if faulty else ("complete", span.stop)
-        if not await self._send_bytes(file, range(span.start, stop), connection, send):
+        is_open = await self._send_bytes(file, range(span.start, stop), connection, send)
+        # Used up here only: an answer that nobody read so far was not cut, nor did it stall.
+        if is_open and ending != "complete" and not faults.take(f"{ending}_times"):
+            ending = "complete"
+            is_open = await self._send_bytes(file, range(stop, span.stop), connection, send)
+        if not is_open:
             return
         if ending == "stall":
             self._faults.stalled.set()
@@ -194,9 +199,9 @@ class StreamFiles:
     def _ending(self, span: range) -> tuple[Literal["complete", "cut", "stall"], int]:
         """Return how the answer that sends these bytes ends, and before which of them."""
         faults = self._faults
-        if faults.cut_after is not None and faults.cut_after in span and faults.take("cut_times"):
+        if faults.cut_after is not None and faults.cut_after in span and faults.cut_times:
             return "cut", faults.cut_after
-        if faults.stall_after is not None and faults.stall_after in span and faults.take("stall_times"):
+        if faults.stall_after is not None and faults.stall_after in span and faults.stall_times:
             return "stall", faults.stall_after
         return "complete", span.stop
 
