@@ -27,9 +27,9 @@ async def answer(request: Request, objects: Objects, key: str) -> Response:
         if meta is None:
             return _missing()
         if known is not None and _is_among(meta.etag, known):
-            return Response(status_code=304, headers=_headers(key, meta))
+            return Response(status_code=304, headers=_headers(request, key, meta))
         if request.method == "HEAD":
-            return Response(headers=_headers(key, meta) | {"Content-Length": str(meta.size)})
+            return Response(headers=_headers(request, key, meta) | {"Content-Length": str(meta.size)})
     return await _contents(request, objects, key)
 
 
@@ -37,11 +37,11 @@ async def _contents(request: Request, objects: Objects, key: str) -> Response:
     try:
         part, is_range = await _wanted(request, objects, key)
     except NotSatisfiable as error:
-        headers = _headers(key, error.meta) | {"Content-Range": f"bytes */{error.meta.size}"}
+        headers = _headers(request, key, error.meta) | {"Content-Range": f"bytes */{error.meta.size}"}
         return PlainTextResponse("no byte is in that range\n", 416, headers)
     if part is None:
         return _missing()
-    headers = _headers(key, part.meta) | {"Content-Length": str(part.stop - part.start)}
+    headers = _headers(request, key, part.meta) | {"Content-Length": str(part.stop - part.start)}
     if is_range:
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{part.meta.size}"
     return StreamingResponse(part.pieces, 206 if is_range else 200, headers)
@@ -67,10 +67,10 @@ async def _wanted(request: Request, objects: Objects, key: str) -> tuple[Part | 
     return part, True
 
 
-def _headers(key: str, meta: Meta) -> dict[str, str]:
+def _headers(request: Request, key: str, meta: Meta) -> dict[str, str]:
     headers = {
         "Content-Type": media_type(key),
-        "Cache-Control": cache_control(key),
+        "Cache-Control": cache_control(key, by_checksum="crc32c" in request.query_params),
         "Accept-Ranges": "bytes",
     }
     return headers | ({"ETag": meta.etag} if meta.etag else {})

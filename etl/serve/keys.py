@@ -8,6 +8,9 @@ from etl.catalog.style import EXPORT, ITEMS
 from etl.load.inventory import CATALOG, COLLECTION, GROUP, ROOT
 
 IMMUTABLE = "public, max-age=31536000, immutable"
+FOR_AN_HOUR = "public, max-age=3600"
+"""Of a frame asked for by its place alone: the second rebuild from now can put another one there."""
+
 REVALIDATED = "no-cache"
 """To be kept, and to be asked about every time it is used."""
 
@@ -56,10 +59,18 @@ def media_type(key: str) -> str:
     return _MEDIA_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
 
 
-def cache_control(key: str) -> str:
-    """How long the object of a key may be kept: the values of a frame for ever, all else may change."""
+def cache_control(key: str, *, by_checksum: bool = False) -> str:
+    """How long the object of a key may be kept.
+
+    Args:
+        key: the object's key.
+        by_checksum: it was asked for with its frame's checksum as `crc32c` in the query, so that no other
+            contents are ever asked for by the same address.
+    """
     _, _, name = key.partition(f"/{GROUP}/ndvi/")
-    return IMMUTABLE if name and name != ROOT else REVALIDATED
+    if not name or name == ROOT:
+        return REVALIDATED
+    return IMMUTABLE if by_checksum else FOR_AN_HOUR
 
 
 def _is_item(key: str) -> bool:

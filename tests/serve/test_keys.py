@@ -2,7 +2,7 @@
 
 import pytest
 
-from etl.serve.keys import IMMUTABLE, REVALIDATED, cache_control, is_served, media_type
+from etl.serve.keys import FOR_AN_HOUR, IMMUTABLE, REVALIDATED, cache_control, is_served, media_type
 
 ITEM = "south-america/items/2021/2021-03/south-america-20210301t100000-s3a"
 
@@ -25,7 +25,8 @@ def test_items_are_served_and_asked_about_every_time(key: str, expected: str) ->
 @pytest.mark.parametrize("key", ["europe/ndvi.zarr/ndvi/c/7/0/0", "europe/ndvi.zarr/ndvi/7/2/1"])
 def test_values_of_frames_may_be_kept_by_either_kind_of_key(key: str) -> None:
     assert is_served(key)
-    assert cache_control(key) == IMMUTABLE
+    assert cache_control(key) == FOR_AN_HOUR
+    assert cache_control(key, by_checksum=True) == IMMUTABLE
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,8 @@ def test_only_the_values_of_frames_may_be_kept_unasked(served: Served) -> None:
     for path in ("/catalog.json", "/europe/thumbnail.png", ROOT, "/europe/ndvi.zarr/ndvi/zarr.json"):
         assert ask(served.url, path).headers["cache-control"] == "no-cache"
     assert ask(served.url, "/europe/ndvi.zarr/time/c/0").headers["cache-control"] == "no-cache"
-    assert "immutable" in ask(served.url, FRAME).headers["cache-control"]
+    assert ask(served.url, FRAME).headers["cache-control"] == "public, max-age=3600"
+    assert "immutable" in ask(served.url, f"{FRAME}?crc32c=1234").headers["cache-control"]
 
 
 @pytest.mark.parametrize(
