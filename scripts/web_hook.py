@@ -24,9 +24,10 @@ class WebHook(BuildHookInterface):  # type: ignore[type-arg]
         wanted = os.environ.get("NDVI_ARCHIVE_BUILD_WEB", "yes") != "no"
         if version == "editable" or not missing or not wanted:
             return
-        if shutil.which("npm") is None:
+        builder = Path(self.root) / "scripts/build-web"
+        if shutil.which("npm") is None or not builder.is_file():
             self.app.display_warning("There is no npm: the viewer and the STAC Browser are left out.")
             return
-        done = subprocess.run([Path(self.root) / "scripts/build-web", *missing], check=False)
+        done = subprocess.run([builder, *missing], check=False)
         if done.returncode:
             self.app.display_warning("The viewer and the STAC Browser could not be built; they are left out.")

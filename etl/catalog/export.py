@@ -1,15 +1,17 @@
 """All items of a continent in one STAC-GeoParquet file, for search without a server."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from etl.catalog.items import Surroundings, build_item
 from etl.catalog.style import EXPORT
 
 Document = dict[str, Any]
+Result = TypeVar("Result")
 
 
 def build_export(around: Surroundings, positions: Sequence[int] | None = None) -> bytes:
@@ -32,8 +34,14 @@ def build_export(around: Surroundings, positions: Sequence[int] | None = None) -
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / EXPORT
-        asyncio.run(write(path))
+        _run(write(path))
         return path.read_bytes()
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do it in a thread of its own: the caller's may have a loop running, as in a notebook."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def read_export(data: bytes) -> list[Document]:
@@ -52,7 +60,7 @@ def read_export(data: bytes) -> list[Document]:
         path = Path(folder) / EXPORT
         path.write_bytes(data)
         try:
-            items: list[Document] = asyncio.run(read(path))["features"]
+            items: list[Document] = _run(read(path))["features"]
         except (rustac.RustacError, LookupError, OSError) as error:
             raise ValueError(str(error)) from error
         return items

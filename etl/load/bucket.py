@@ -193,7 +193,7 @@ class Bucket:
             # Written by this process, and the answer was lost.
             self._note(key, found.meta)
             return
-        if mode != "create" or lease is None or found.meta["last_modified"] > lease.taken:
+        if mode != "create" or lease is None or found.meta["last_modified"] >= lease.taken:
             raise self._overtaken(key)
         left_before: Any = {"e_tag": found.meta["e_tag"]}
         try:

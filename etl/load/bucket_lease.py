@@ -6,6 +6,7 @@ machines need not agree.
 
 import json
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,13 +27,14 @@ _RENEWALS = 4
 """How often a lease is renewed in its lifetime."""
 
 _POLL_SECONDS = 2.0
+_TICK = 0.1
 
 
 class BucketLease:
     """The exclusive right to write into a folder, from `take` to `release`.
 
     Attributes:
-        taken: when the lease was taken, by the storage's clock.
+        taken: a time by the storage's clock: what is older was written before the lease was taken.
     """
 
     def __init__(self, store: Any, folder: str, where: str, wait: float, lifetime: float = LIFETIME) -> None:  # noqa: ANN401 - one of obstore's stores
@@ -64,7 +66,12 @@ class BucketLease:
             BusyError: Another process holds it; the message names that process and since when.
         """
         acquire(self._try, self._where, self._wait, _POLL_SECONDS)
-        self.taken = obstore.head(self._store, self._key)["last_modified"]
+        begun: datetime = obstore.head(self._store, self._key)["last_modified"]
+        self.taken = self._now()
+        # The clock counts whole seconds: in this one, the holder before may have written too.
+        while self.taken <= begun:
+            time.sleep(_TICK)
+            self.taken = self._now()
         self._thread.start()
 
     def release(self) -> None:
@@ -113,12 +120,16 @@ class BucketLease:
             lifetime = float(json.loads(text)["seconds"])
         except (ValueError, KeyError, TypeError):
             lifetime = self._lifetime
+        age: float = (self._now() - meta["last_modified"]).total_seconds()
+        return age > lifetime
+
+    def _now(self) -> datetime:
+        """The time by the storage's clock."""
         clock = f"{self._key}-clock-{uuid.uuid4().hex}"
         obstore.put(self._store, clock, b"", use_multipart=False)
         now: datetime = obstore.head(self._store, clock)["last_modified"]
         obstore.delete(self._store, clock)
-        age: float = (now - meta["last_modified"]).total_seconds()
-        return age > lifetime
+        return now
 
     def _keep(self) -> None:
         """Renew the lease until it is given back, or lost."""
