@@ -55,11 +55,11 @@ class ConfigError(UsageError):
         problems: all that is wrong with it, each with the key it is about.
     """
 
-    def __init__(self, path: Path, problems: Iterable[str]) -> None:
+    def __init__(self, path: Path, problems: Iterable[str], remedy: str = "correct the file") -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
         what = self.problems[0] if count == 1 else f"{count} errors"
-        super().__init__(f"{path}: {what}", "correct the file")
+        super().__init__(f"{path}: {what}", remedy)
 
 
 def _told(value: str, check: Callable[[str], object]) -> str:
@@ -213,7 +213,7 @@ def load_config(path: Path) -> Config:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
+        raise ConfigError(path, [f"cannot be read: {error.strerror}"], "check --config") from None
     except UnicodeDecodeError:
         raise ConfigError(path, ["is not UTF-8 text"]) from None
     except (ValueError, RecursionError) as error:
