@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -111,6 +111,8 @@ def _in_a_folder(path: Path) -> Path:
 def _archive(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str):
         _told(value, open_store)
+        if "://" in value:
+            return value
     return str(_beside_the_file(value, info))
 
 
@@ -141,6 +143,7 @@ class Settings(_Table):
     Attributes:
         layout: layout of a new archive.
         templates: folder of the catalog's templates.
+        items: which STAC items the catalog has.
         deadline: longest time one run of one continent may take, in seconds.
         stale_after: days after which the newest frame is too old.
         settle: days a frame's time must be past before it is archived.
@@ -152,6 +155,7 @@ class Settings(_Table):
 
     layout: Layout | None = None
     templates: Annotated[FilePath, AfterValidator(_folder)] | None = None
+    items: Literal["none", "frame"] | None = None
     deadline: Annotated[Seconds, Field(gt=0, le=1e7)] | None = None
     stale_after: Annotated[float, Field(ge=0, le=36500)] | None = None
     settle: Annotated[float, Field(ge=0, le=36500)] | None = None
@@ -181,6 +185,7 @@ class Config(Settings):
         continents: the continents, in the order they are archived in.
         api_url: address of the service's API.
         token_file: file with an access token.
+        public_url: address at which the archive is published.
         wait: seconds to wait for another run that is writing; infinite is any time.
         parallel: continents archived at once.
         metrics: file for Prometheus.
@@ -190,6 +195,7 @@ class Config(Settings):
     continents: Annotated[list[Continent], Field(min_length=1)]
     api_url: Annotated[str, AfterValidator(_web_address)] | None = None
     token_file: Annotated[FilePath, AfterValidator(_file)] | None = None
+    public_url: Annotated[str, AfterValidator(_web_address)] | None = None
     wait: Annotated[Seconds, Field(ge=0)] | None = None
     parallel: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 1
     metrics: Annotated[FilePath, AfterValidator(_in_a_folder)] | None = None
@@ -198,7 +204,8 @@ class Config(Settings):
         """What is set for a continent, by itself or for all: option of `convert` → value."""
         own = {name: getattr(continent, name) for name in Settings.model_fields}
         every = {
-            name: getattr(self, name) for name in (*Settings.model_fields, "api_url", "token_file", "wait")
+            name: getattr(self, name)
+            for name in (*Settings.model_fields, "api_url", "token_file", "public_url", "wait")
         }
         merged = every | {name: value for name, value in own.items() if value is not None}
         return {name: value for name, value in merged.items() if value is not None}
@@ -224,7 +231,12 @@ def load_config(path: Path) -> Config:
     except ValidationError as error:
         problems += map(_problem, error.errors(include_url=False))
     else:
-        if config.metrics and config.metrics.resolve().is_relative_to(Path(config.archive).resolve()):
+        is_local = "://" not in config.archive
+        if (
+            config.metrics
+            and is_local
+            and config.metrics.resolve().is_relative_to(Path(config.archive).resolve())
+        ):
             problems.append("metrics: must not be in the archive")
     problems += _shared_folders(document)
     if problems:

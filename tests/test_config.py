@@ -146,7 +146,10 @@ def test_so_is_one_of_a_continent_with_its_place(tmp_path: Path, line: str, prob
         ("archive = 'a'\ncontinents = 'Europe'", "continents: must be a valid list, not 'Europe'"),
         ("archive = 'a'\n[[continents]]", "continents[0].name: is missing"),
         ("archive = 3\n[[continents]]\nname = 'Europe'", "archive: must be the name of a file or folder"),
-        ("archive = 's3://b'\n[[continents]]\nname = 'Europe'", "archive: s3://b is no folder"),
+        (
+            "archive = 'ftp://b'\n[[continents]]\nname = 'Europe'",
+            "archive: ftp://b is no address of a folder or a bucket",
+        ),
         (
             "archive = 'a'\n[[continents]]\nname = '../Europe'",
             "continents[0].name: '../Europe' is no name of a continent",

@@ -20,6 +20,8 @@ FLOOR = {
     "pipeline": 5,
     "audit": 5,
     "config": 5,
+    "reading": 4,
+    "serve": 5,
     "nightly": 6,
     "cli": 7,
 }

@@ -10,9 +10,9 @@ import pytest
 
 from etl.errors import ServiceError
 from etl.extract.frame import SATELLITES, FrameEntry, Scale
+from etl.load.folder import LocalFolder
 from etl.load.inventory import Inventory
 from etl.load.schema import COLUMNS
-from etl.load.stores import LocalFolder
 from etl.plan import Plan, plan_frames
 from etl.transform.grid import Grid
 

@@ -21,8 +21,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-DEMO, TEST, ARCHIVE, NIGHT, CHECK, REBUILD, MEMORY, SOAK = blocks("sh")
-(OPEN,) = blocks("python")
+DEMO, TEST, ARCHIVE, NIGHT, CHECK, REBUILD, CATALOG, MEMORY, SOAK = blocks("sh")
+OPEN, ANALYSE = blocks("python")
 
 
 def shell(
@@ -44,7 +44,9 @@ def shell(
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean checkout: nothing that was installed or made here."""
-    made_here = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*-archive")
+    made_here = shutil.ignore_patterns(
+        *(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*-archive", "build", "static")
+    )
     return Path(shutil.copytree(ROOT, tmp_path_factory.mktemp("checkout") / "source", ignore=made_here))
 
 
@@ -103,9 +105,16 @@ def test_the_commands_of_every_night_work_and_so_do_those_that_check_and_rebuild
     shutil.rmtree(checkout / "archive", ignore_errors=True)
 
     # As after the block before them, in which the environment was activated.
-    night, checked, rebuilt = (
+    night, checked, rebuilt, catalogued = (
         shell(f". .venv/bin/activate\n{block}", checkout, with_login(service))
-        for block in (NIGHT, CHECK, REBUILD)
+        for block in (NIGHT, CHECK, REBUILD, CATALOG)
+    )
+    analysed = subprocess.run(
+        [checkout / ".venv/bin/python", "-c", ANALYSE],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert night.returncode == 0, night.stderr
@@ -113,6 +122,10 @@ def test_the_commands_of_every_night_work_and_so_do_those_that_check_and_rebuild
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert rebuilt.returncode == 0, rebuilt.stderr
     assert "20 frames" in rebuilt.stdout
+    assert catalogued.returncode == 0, catalogued.stderr
+    assert len(list(checkout.glob("archive/europe/items/2021/2021-03/*.json"))) == 21
+    assert analysed.returncode == 0, analysed.stderr
+    assert analysed.stdout.count("0.") == 10
 
 
 def test_the_soak_is_the_one_of_its_own_test() -> None:

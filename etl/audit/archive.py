@@ -8,12 +8,11 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from etl.audit.source import Source, check_against_source
-from etl.catalog.collection import CATALOG
 from etl.catalog.verify import check_catalog, check_collection
 from etl.errors import ArchiveError, IncompatibleError, UsageError
-from etl.load.inventory import COLLECTION, GROUP, Inventory, folder_of, read_inventory
-from etl.load.lease import LEASE
-from etl.load.stores import LocalFolder
+from etl.load.holder import LEASE
+from etl.load.inventory import CATALOG, COLLECTION, GROUP, Inventory, folder_of, read_inventory
+from etl.load.stores import Store
 from etl.load.verify.continent import check_structure
 from etl.load.verify.findings import Verdict
 from etl.load.verify.frames import check_frames
@@ -69,7 +68,7 @@ class Audit:
     error: ArchiveError | None = None
 
 
-def audit(store: LocalFolder, task: Task, progress: Progress) -> tuple[list[Audit], Verdict]:
+def audit(store: Store, task: Task, progress: Progress) -> tuple[list[Audit], Verdict]:
     """Verify an archive; nothing is written, no lease is taken, and runs may write meanwhile.
 
     Args:
@@ -96,7 +95,7 @@ def audit(store: LocalFolder, task: Task, progress: Progress) -> tuple[list[Audi
     return audits, _settled(store, keys, ["", *folders], look, lambda verdict: verdict)
 
 
-def _folders(store: LocalFolder, continent: str | None) -> list[str]:
+def _folders(store: Store, continent: str | None) -> list[str]:
     folders = [folder_of(continent)] if continent else store.folders()
     signs = (GROUP, COLLECTION, LEASE)
     begun = [folder for folder in folders if any(store.exists(f"{folder}/{sign}") for sign in signs)]
@@ -111,7 +110,7 @@ def _folders(store: LocalFolder, continent: str | None) -> list[str]:
     return begun
 
 
-def _audit_continent(store: LocalFolder, folder: str, task: Task, progress: Progress) -> Audit:
+def _audit_continent(store: Store, folder: str, task: Task, progress: Progress) -> Audit:
     keys = [root_key(folder), f"{folder}/{COLLECTION}"]
     for _ in range(_ATTEMPTS):
         found, snapshot, damaged, inventory = _settled(
@@ -132,7 +131,7 @@ def _audit_continent(store: LocalFolder, folder: str, task: Task, progress: Prog
 
 
 def _structure(
-    store: LocalFolder, folder: str, task: Task
+    store: Store, folder: str, task: Task
 ) -> tuple[Audit, Snapshot | None, set[int], Inventory | None]:
     """All of a continent but its frames' values."""
     found = Audit(folder, folder)
@@ -152,7 +151,7 @@ def _structure(
     return found, snapshot, damaged, inventory
 
 
-def _inventory(store: LocalFolder, folder: str, verdict: Verdict) -> Inventory | None:
+def _inventory(store: Store, folder: str, verdict: Verdict) -> Inventory | None:
     """What the other parts of the program read of the store; where they refuse it, there is a finding."""
     try:
         return read_inventory(store, folder)
@@ -175,14 +174,14 @@ def _compare_with_source(
         found.error = error
 
 
-def _was_replaced(store: LocalFolder, folder: str, snapshot: Snapshot) -> bool:
+def _was_replaced(store: Store, folder: str, snapshot: Snapshot) -> bool:
     """Whether a rebuild has put another generation of objects into force."""
     root = read_json(store, root_key(folder))
     return isinstance(root, dict) and replace(snapshot, root=root).generation != snapshot.generation
 
 
 def _settled(
-    store: LocalFolder,
+    store: Store,
     keys: Sequence[str],
     folders: Sequence[str],
     look: Callable[[], Result],
@@ -206,7 +205,7 @@ def _settled(
 
 
 def _changes(
-    store: LocalFolder, keys: Sequence[str], before: Sequence[bytes | None], folders: Sequence[str]
+    store: Store, keys: Sequence[str], before: Sequence[bytes | None], folders: Sequence[str]
 ) -> bool:
     """Whether an object has changed, or does so before long where a run is under way."""
     end = monotonic() + _SETTLING_SECONDS

@@ -1,49 +1,56 @@
 """The STAC collection of one continent: what the store knows, and the texts of a template around it."""
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pystac
+from numpy.typing import NDArray
 
-from etl.catalog.datacube import DATACUBE, cube_dimensions, cube_variables, iso
-from etl.catalog.quicklook import (
-    OVERVIEW_PIXELS,
-    THUMBNAIL_PIXELS,
-    choose_frame,
-    quicklook_shape,
+from etl.catalog.assets import (
+    CRS,
+    STORE_TITLE,
+    ZARR_MEDIA_TYPE,
+    export_asset,
+    image_asset,
+    store_asset,
 )
+from etl.catalog.datacube import cube_dimensions, cube_variables
+from etl.catalog.extensions import OF_COLLECTIONS
+from etl.catalog.items import item_assets, title_of, year_key, years
+from etl.catalog.quicklook import OVERVIEW_PIXELS, THUMBNAIL_PIXELS, choose_frame
+from etl.catalog.render import renders
+from etl.catalog.resolution import ground_sample_distance, resolution_text
+from etl.catalog.style import EXPORT, ITEMS, Style
 from etl.catalog.templates import Template
+from etl.catalog.values import iso, platform, shortest
 from etl.errors import UsageError
-from etl.load.inventory import GROUP, Inventory
-from etl.transform.grid import Grid
+from etl.load.inventory import CATALOG, COLLECTION, GROUP, Inventory
 
-CATALOG = "catalog.json"
 THUMBNAIL = "thumbnail.png"
 OVERVIEW = "overview.png"
 
-PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
-ZARR = "https://stac-extensions.github.io/zarr/v1.1.0/schema.json"
-ZARR_MEDIA_TYPE = "application/vnd.zarr; version=3"
-
-_CRS = "EPSG:4326"
 _LICENSE = "other"
 
 
-def build_collection(inventory: Inventory, template: Template, catalog_title: str) -> pystac.Collection:
+def build_collection(
+    inventory: Inventory, template: Template, catalog_title: str, style: Style | None = None
+) -> pystac.Collection:
     """Describe the committed frames of a continent.
-
-    All its links are relative and none is `self`, so that the archive can be served from anywhere.
 
     Args:
         inventory: the committed frames, at least one.
         template: texts, keywords, providers, licence and links.
         catalog_title: title of the catalog that the collection belongs to.
+        style: how it is catalogued; None is without items, with relative links.
 
     Raises:
         UsageError: The template cannot be used.
     """
-    texts = template.fill(_placeholders(inventory))
+    style = style or Style()
+    texts = template.fill(_placeholders(inventory, style))
     try:
         collection = pystac.Collection(
             id=texts.pop("id"),
@@ -52,7 +59,7 @@ def build_collection(inventory: Inventory, template: Template, catalog_title: st
             license=texts.pop("license", _LICENSE),
             keywords=texts.pop("keywords", None),
             providers=[pystac.Provider.from_dict(provider) for provider in texts.pop("providers", [])],
-            stac_extensions=[DATACUBE, PROJECTION, ZARR, *texts.pop("stac_extensions", [])],
+            stac_extensions=[*OF_COLLECTIONS, *texts.pop("stac_extensions", [])],
             extent=_extent(inventory),
             summaries=pystac.Summaries(texts.pop("summaries", {}) | _summaries(inventory)),
         )
@@ -62,10 +69,10 @@ def build_collection(inventory: Inventory, template: Template, catalog_title: st
             f"the template {template.source} is no STAC collection: {type(error).__name__}: {error}",
             "compare it with the one that comes with the program",
         ) from error
-    collection.extra_fields = texts | _fields(inventory)
+    collection.extra_fields = texts | _fields(inventory, style)
     collection.clear_links()
-    collection.add_links([*_links(catalog_title), *written_links])
-    for key, asset in _assets(inventory).items():
+    collection.add_links([*_links(inventory, collection, catalog_title, style), *written_links])
+    for key, asset in _assets(inventory, style).items():
         collection.add_asset(key, asset)
     return collection
 
@@ -75,19 +82,24 @@ def shown_frame(inventory: Inventory) -> int:
     return choose_frame(inventory.columns["valid_fraction"])
 
 
-def platform(satellite: str) -> str:
-    """A satellite's name in STAC: `S3A` is `sentinel-3a`."""
-    return satellite.replace("S", "sentinel-", 1).lower()
-
-
-def _placeholders(inventory: Inventory) -> dict[str, str]:
+def _placeholders(inventory: Inventory, style: Style) -> dict[str, str]:
+    first, last = inventory.times[0], inventory.times[-1]
+    full_names = [f"Sentinel-{name.removeprefix('S')}" for name in sorted(set(inventory.satellites))]
     return {
-        "archive": ".",
+        "archive": style.address.public_url or ".",
         "bits": str(inventory.bits),
+        "columns": str(inventory.grid.columns),
         "continent": inventory.continent,
+        "first_date": f"{first:%Y-%m-%d}",
         "folder": inventory.folder,
         "full_scale": str((1 << inventory.bits) - 1),
-        "satellites": " and ".join(sorted(set(inventory.satellites))),
+        "half_code": f"{0.5 / ((1 << inventory.bits) - 1):.2g}",
+        "last_date": f"{last:%Y-%m-%d}",
+        "resolution": resolution_text(inventory.grid),
+        "rows": str(inventory.grid.rows),
+        "satellites": " and ".join(full_names),
+        "updated": _updated(inventory)[:10],
+        "years": f"{first:%Y}" if first.year == last.year else f"{first:%Y}–{last:%Y}",
     }
 
 
@@ -99,77 +111,76 @@ def _extent(inventory: Inventory) -> pystac.Extent:
 
 
 def _summaries(inventory: Inventory) -> dict[str, Any]:
-    return {"platform": sorted(_frames_by_platform(inventory)), "proj:code": [_CRS]}
-
-
-def _fields(inventory: Inventory) -> dict[str, Any]:
-    archived = inventory.columns["archived_at"]
+    ranges = {name: _range(inventory.columns[name]) for name in ("valid_fraction", "ndvi_mean")}
     return {
-        "created": iso(datetime.fromtimestamp(int(archived.min()), UTC)),
-        "updated": iso(datetime.fromtimestamp(int(archived.max()), UTC)),
+        "platform": sorted(_frames_by_platform(inventory)),
+        "gsd": [ground_sample_distance(inventory.grid)],
+        "proj:code": [CRS],
+        **{f"ndvi_archive:{name}": span for name, span in ranges.items() if span},
+    }
+
+
+def _range(values: NDArray[np.float32]) -> dict[str, float] | None:
+    known = values[np.isfinite(values)]
+    return {"minimum": shortest(known.min()), "maximum": shortest(known.max())} if known.size else None
+
+
+def _fields(inventory: Inventory, style: Style) -> dict[str, Any]:
+    fields = {
+        "created": iso(datetime.fromtimestamp(int(inventory.columns["archived_at"].min()), UTC)),
+        "updated": _updated(inventory),
         "ndvi_archive:format": inventory.root["attributes"]["ndvi_archive_format"],
         "ndvi_archive:frames": len(inventory),
         "ndvi_archive:frames_by_platform": _frames_by_platform(inventory),
+        **style.fields(),
         "cube:dimensions": cube_dimensions(inventory),
         "cube:variables": cube_variables(inventory),
+        "renders": renders(),
     }
+    if style.items == "frame":
+        fields["item_assets"] = item_assets(inventory)
+    return fields
+
+
+def _updated(inventory: Inventory) -> str:
+    return iso(datetime.fromtimestamp(int(inventory.columns["archived_at"].max()), UTC))
 
 
 def _frames_by_platform(inventory: Inventory) -> dict[str, int]:
     return dict(sorted(Counter(map(platform, inventory.satellites)).items()))
 
 
-def _links(catalog_title: str) -> list[pystac.Link]:
-    return [
-        pystac.Link(pystac.RelType.ROOT, f"../{CATALOG}", pystac.MediaType.JSON, catalog_title),
-        pystac.Link(pystac.RelType.PARENT, f"../{CATALOG}", pystac.MediaType.JSON, catalog_title),
-        pystac.Link("store", f"./{GROUP}", ZARR_MEDIA_TYPE, "Zarr group with all frames"),
-    ]
+def _links(
+    inventory: Inventory, collection: pystac.Collection, catalog_title: str, style: Style
+) -> Iterable[pystac.Link]:
+    key, address, json = f"{inventory.folder}/{COLLECTION}", style.address, pystac.MediaType.JSON
+    if address.public_url is not None:
+        yield pystac.Link(pystac.RelType.SELF, address.href(key, key), json, collection.title)
+    yield pystac.Link(pystac.RelType.ROOT, address.href(key, CATALOG), json, catalog_title)
+    yield pystac.Link(pystac.RelType.PARENT, address.href(key, CATALOG), json, catalog_title)
+    yield pystac.Link("store", address.href(key, inventory.group_key), ZARR_MEDIA_TYPE, STORE_TITLE)
+    if style.items == "frame":
+        for year in years(inventory):
+            href = address.href(key, year_key(inventory.folder, year))
+            yield pystac.Link(pystac.RelType.CHILD, href, json, title_of(inventory, year))
 
 
-def _assets(inventory: Inventory) -> dict[str, pystac.Asset]:
-    grid, root = inventory.grid, inventory.root
+def _assets(inventory: Inventory, style: Style) -> dict[str, pystac.Asset]:
+    key = f"{inventory.folder}/{COLLECTION}"
     position = shown_frame(inventory)
     time, satellite = inventory.times[position], inventory.satellites[position]
     shown = {"datetime": iso(time), "platform": platform(satellite)}
     subject = f"NDVI of {time:%Y-%m-%d} ({satellite})"
-    ndvi = pystac.Asset(
-        f"./{GROUP}",
-        title="NDVI, all frames (Zarr v3 group)",
-        media_type=ZARR_MEDIA_TYPE,
-        roles=["data"],
-        extra_fields={
-            "zarr:consolidated": "consolidated_metadata" in root,
-            "zarr:node_type": root["node_type"],
-            "zarr:zarr_format": root["zarr_format"],
-            **_projection(grid, grid.rows, grid.columns),
-        },
-    )
-    overview = pystac.Asset(
-        f"./{OVERVIEW}",
-        title=f"Overview: {subject}",
-        description="Sand to dark green for NDVI 0 to 0.9; transparent where there is no data or NDVI is "
-        "below 0.05. Covers the bounding box exactly.",
-        media_type=pystac.MediaType.PNG,
-        roles=["overview", "visual"],
-        extra_fields=shown | _projection(grid, *quicklook_shape(grid.rows, grid.columns, OVERVIEW_PIXELS)),
-    )
-    thumbnail = pystac.Asset(
-        f"./{THUMBNAIL}",
-        title=f"Thumbnail: {subject}",
-        media_type=pystac.MediaType.PNG,
-        roles=["thumbnail"],
-        extra_fields=shown | _projection(grid, *quicklook_shape(grid.rows, grid.columns, THUMBNAIL_PIXELS)),
-    )
-    return {"ndvi": ndvi, "overview": overview, "thumbnail": thumbnail}
 
+    def href(name: str) -> str:
+        return style.address.href(key, f"{inventory.folder}/{name}")
 
-def _projection(grid: Grid, rows: int, columns: int) -> dict[str, Any]:
-    """The projection extension's fields of an image over the grid's extent."""
-    image = Grid(columns, rows, grid.bbox)
-    return {
-        "proj:code": _CRS,
-        "proj:bbox": list(image.bbox),
-        "proj:shape": [image.rows, image.columns],
-        "proj:transform": list(image.affine),
+    def image(name: str, longest: int, title: str, roles: list[str]) -> pystac.Asset:
+        return image_asset(inventory, href(name), longest, f"{title}: {subject}", roles, **shown)
+
+    assets = {
+        "ndvi": store_asset(inventory, href(GROUP)),
+        "overview": image(OVERVIEW, OVERVIEW_PIXELS, "Overview", ["overview", "visual"]),
+        "thumbnail": image(THUMBNAIL, THUMBNAIL_PIXELS, "Thumbnail", ["thumbnail"]),
     }
+    return assets | ({ITEMS: export_asset(href(EXPORT))} if style.exported else {})

@@ -1,19 +1,12 @@
 """The datacube extension's view of the store: its dimensions and variables, read from the metadata."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
+from etl.catalog.values import iso
 from etl.load.inventory import Inventory
 
-DATACUBE = "https://stac-extensions.github.io/datacube/v2.3.0/schema.json"
-
 _AXES = {"longitude": "x", "latitude": "y"}
-
-
-def iso(time: datetime) -> str:
-    """A UTC time as STAC writes it, e.g. `2025-01-31T09:57:00Z`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def documents(inventory: Inventory) -> Mapping[str, Mapping[str, Any]]:
@@ -70,6 +63,7 @@ def _variable(name: str, array: Mapping[str, Any]) -> dict[str, Any]:
         "unit": attributes.get("units"),
         "nodata": "nan" if array["fill_value"] == "NaN" else attributes.get("_FillValue"),
         "data_type": array["data_type"],
+        "cf:standard_name": attributes.get("standard_name"),
     }
     return {key: value for key, value in variable.items() if value is not None}
 

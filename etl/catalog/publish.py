@@ -1,92 +1,121 @@
 """Writing the STAC files of an archive; they are derived from the committed stores and can be rebuilt."""
 
-import json
+import logging
 from pathlib import Path
 
-import pystac
-
-from etl.catalog.collection import (
-    CATALOG,
-    OVERVIEW,
-    THUMBNAIL,
-    build_collection,
-    shown_frame,
-)
+from etl.catalog.collection import OVERVIEW, THUMBNAIL, build_collection, shown_frame
+from etl.catalog.documents import put_changed, to_json
+from etl.catalog.export import build_export
+from etl.catalog.items import Surroundings, items_folder
+from etl.catalog.publish_items import Told, known_keys, publish_items, remove_stale
 from etl.catalog.quicklook import OVERVIEW_PIXELS, THUMBNAIL_PIXELS, quicklook
 from etl.catalog.root import build_catalog, find_children
+from etl.catalog.style import EXPORT, Choices, Style, chosen_style
 from etl.catalog.templates import load_template
 from etl.errors import UsageError
-from etl.load.inventory import COLLECTION, Inventory, read_inventory
-from etl.load.lease import lease
-from etl.load.stores import LocalFolder
+from etl.load.inventory import CATALOG, COLLECTION, Inventory, read_inventory
+from etl.load.stores import Store
 
 _PATIENCE = 600.0
 """Seconds to wait for others that write the catalog, which takes each of them a moment."""
 
+log = logging.getLogger(__name__)
 
-def publish(store: LocalFolder, folder: str, templates: Path | None = None) -> int:
-    """Bring a continent's collection and quicklooks, and the archive's catalog, up to what is committed.
 
-    Only what differs from what is there is written. Quicklooks come before the collection that names their
-    frame, and the collection before the catalog that links to it, so that no link ever leads nowhere.
+def publish(
+    store: Store,
+    folder: str,
+    templates: Path | None = None,
+    choices: Choices | None = None,
+    told: Told | None = None,
+    *,
+    at_end: bool = False,
+) -> int:
+    """Bring a continent's STAC files, and the archive's catalog, up to what is committed.
+
+    Only what differs from what is there is written, and always what is led to before what leads there: items
+    and quicklooks, then the collection, then the catalog. What nothing leads to any more goes last.
     Hold the continent's lease; the root's is taken here, waiting for it, while the catalog is written.
 
     Args:
         store: the archive's storage.
         folder: the continent's folder in the archive.
         templates: folder of the templates; those that come with the program if None.
+        choices: what is to be otherwise than it was.
+        told: is told how many items are done, and of how many.
+        at_end: the run has to end now; where there are items, whose drawing takes long, all is left to the
+            next one.
 
     Returns:
         Bytes written.
 
     Raises:
-        UsageError: Nothing was archived in the folder, or a template cannot be used.
+        UsageError: Nothing was archived in the folder, or a template or a choice cannot be used.
         IncompatibleError: The continent's store is damaged.
         StorageError: The storage refuses a read or a write.
+        Interrupted: A signal came while items were written; as `DeadlineError`, the next run goes on.
     """
     catalog_template = load_template(CATALOG, templates)
     collection_template = load_template(COLLECTION, templates)
     catalog_title = catalog_template.fill({})["title"]
+    style = chosen_style(store, folder, choices or Choices())
+    if at_end and style.items == "frame":
+        return 0
     inventory = read_inventory(store, folder)
     if inventory is None or len(inventory) == 0:
         raise UsageError(f"{store.location(folder)} holds no archived frames", "archive some first")
 
-    collection = to_json(build_collection(inventory, collection_template, catalog_title))
+    collection = build_collection(inventory, collection_template, catalog_title, style)
+    around = Surroundings(inventory, collection.to_dict(transform_hrefs=False), catalog_title, style.address)
     written = 0
-    if not _is_published(store, folder, collection):
-        written += _write_quicklooks(inventory)
-        written += _put_changed(store, f"{folder}/{COLLECTION}", collection)
-    with lease(store, "", _PATIENCE):
+    if not _is_published(inventory, style, to_json(collection)):
+        written += _write_below(around, style, told)
+        written += put_changed(store, f"{folder}/{COLLECTION}", to_json(collection))
+        _remove_stale(inventory, style)
+    with store.lease("", _PATIENCE):
         store.clear_partial("")
-        catalog = build_catalog(find_children(store), catalog_template)
-        written += _put_changed(store, CATALOG, to_json(catalog))
+        catalog = build_catalog(find_children(store), catalog_template, style.address)
+        written += put_changed(store, CATALOG, to_json(catalog))
     return written
 
 
-def to_json(document: pystac.Catalog) -> bytes:
-    """The file of a catalog or a collection: its links as they are, two blanks a level, a final newline."""
-    fields = document.to_dict(include_self_link=False, transform_hrefs=False)
-    return (json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+def _is_published(inventory: Inventory, style: Style, collection: bytes) -> bool:
+    """Whether the collection is there as it should be, and what it leads to; that was written before it."""
+    store, folder = inventory.store, inventory.folder
+    if store.get(f"{folder}/{COLLECTION}") != collection:
+        return False
+    names = [OVERVIEW, THUMBNAIL, *([EXPORT] if style.exported else [])]
+    if not set(names) <= set(store.names(folder)):
+        return False
+    known = set(known_keys(inventory)) if style.items == "frame" else set()
+    return known == set(store.keys(items_folder(folder)))
 
 
-def _is_published(store: LocalFolder, folder: str, collection: bytes) -> bool:
-    """Whether the collection is there as it should be; its quicklooks then show the right frame already."""
-    return store.get(f"{folder}/{COLLECTION}") == collection and all(
-        store.exists(f"{folder}/{name}") for name in (OVERVIEW, THUMBNAIL)
-    )
+def _write_below(around: Surroundings, style: Style, told: Told | None) -> int:
+    """Write what the collection leads to."""
+    inventory = around.inventory
+    written = publish_items(around, told) if style.items == "frame" else 0
+    if style.exported:
+        written += put_changed(inventory.store, f"{inventory.folder}/{EXPORT}", build_export(around))
+    elif style.items == "frame" and style.geoparquet:
+        log.warning(
+            "the STAC-GeoParquet file of %s is left out: run pip install 'ndvi-archive[geoparquet]'",
+            inventory.continent,
+            extra={"event": "export_left_out", "fields": {"folder": inventory.folder}},
+        )
+    return written + _write_quicklooks(inventory)
 
 
 def _write_quicklooks(inventory: Inventory) -> int:
     values = inventory.frame(shown_frame(inventory))
     sizes = {OVERVIEW: OVERVIEW_PIXELS, THUMBNAIL: THUMBNAIL_PIXELS}
     return sum(
-        _put_changed(inventory.store, f"{inventory.folder}/{name}", quicklook(values, longest))
+        put_changed(inventory.store, f"{inventory.folder}/{name}", quicklook(values, longest))
         for name, longest in sizes.items()
     )
 
 
-def _put_changed(store: LocalFolder, key: str, data: bytes) -> int:
-    if store.get(key) == data:
-        return 0
-    store.put(key, data)
-    return len(data)
+def _remove_stale(inventory: Inventory, style: Style) -> None:
+    remove_stale(inventory.store, inventory.folder, inventory if style.items == "frame" else None)
+    if not style.exported:
+        inventory.store.delete(f"{inventory.folder}/{EXPORT}")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pystac
 
-from etl.catalog.collection import CATALOG
+from etl.catalog.address import Address
 from etl.catalog.templates import Template
 from etl.errors import ArchiveError, UsageError
-from etl.load.inventory import COLLECTION, read_inventory
-from etl.load.stores import LocalFolder
+from etl.load.inventory import CATALOG, COLLECTION, read_inventory
+from etl.load.stores import Store
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Child:
     title: str
 
 
-def find_children(store: LocalFolder) -> list[Child]:
+def find_children(store: Store) -> list[Child]:
     """The archive's continents that have both committed frames and a collection, by folder name.
 
     One whose store is damaged is kept, with a warning in the log: others must not lose it from the catalog.
@@ -55,12 +55,20 @@ def find_children(store: LocalFolder) -> list[Child]:
     return children
 
 
-def build_catalog(children: Iterable[Child], template: Template) -> pystac.Catalog:
-    """Describe the archive; all links are relative and none is `self`.
+def build_catalog(
+    children: Iterable[Child], template: Template, address: Address | None = None
+) -> pystac.Catalog:
+    """Describe the archive.
+
+    Args:
+        children: its continents.
+        template: the texts.
+        address: where links lead; None is relative.
 
     Raises:
         UsageError: The template cannot be used.
     """
+    address = address or Address()
     texts = template.fill({})
     try:
         catalog = pystac.Catalog(
@@ -75,10 +83,14 @@ def build_catalog(children: Iterable[Child], template: Template) -> pystac.Catal
     catalog.stac_extensions = texts.pop("stac_extensions", [])
     catalog.extra_fields = texts
     catalog.clear_links()
-    catalog.add_link(pystac.Link(pystac.RelType.ROOT, f"./{CATALOG}", pystac.MediaType.JSON, catalog.title))
+    json_type = pystac.MediaType.JSON
+    home = address.href(CATALOG, CATALOG)
+    if address.public_url is not None:
+        catalog.add_link(pystac.Link(pystac.RelType.SELF, home, json_type, catalog.title))
+    catalog.add_link(pystac.Link(pystac.RelType.ROOT, home, json_type, catalog.title))
     for child in children:
-        href = f"./{child.folder}/{COLLECTION}"
-        catalog.add_link(pystac.Link(pystac.RelType.CHILD, href, pystac.MediaType.JSON, child.title))
+        href = address.href(CATALOG, f"{child.folder}/{COLLECTION}")
+        catalog.add_link(pystac.Link(pystac.RelType.CHILD, href, json_type, child.title))
     catalog.add_links(written_links)
     return catalog
 

@@ -5,18 +5,22 @@ without being told, texts that differ are worth a note and no more.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from etl.catalog.collection import CATALOG, build_collection
-from etl.catalog.publish import to_json
+from etl.catalog.collection import build_collection
+from etl.catalog.documents import to_json
+from etl.catalog.items import Surroundings
 from etl.catalog.root import build_catalog, find_children
+from etl.catalog.style import Style, style_of
 from etl.catalog.templates import Template, load_template
+from etl.catalog.verify_items import check_items
 from etl.catalog.verify_quicklooks import check_quicklooks
-from etl.load.inventory import COLLECTION, Inventory
-from etl.load.stores import LocalFolder
+from etl.load.inventory import CATALOG, COLLECTION, Inventory
+from etl.load.stores import Store
 from etl.load.verify.findings import Difference, Verdict, differences
 from etl.load.verify.snapshot import read_json
 
@@ -26,6 +30,8 @@ _WRITTEN = ("id", "title", "description", "license", "stac_version")
 _NO_TEXTS = Template(Path(COLLECTION), {"id": "", "title": "", "description": ""})
 _REMEDY = "the next run of convert writes it anew"
 _MOST_NAMED = 20
+_SOFTWARE = "processing:software"
+"""Of another version of the program than this one, an archive is as sound."""
 
 Document = dict[str, Any]
 
@@ -33,10 +39,10 @@ Document = dict[str, Any]
 def check_collection(
     inventory: Inventory, verdict: Verdict, templates: Path | None = None, *, with_pixels: bool = False
 ) -> None:
-    """Compare a continent's collection and quicklooks with its committed frames.
+    """Compare a continent's collection, quicklooks and items with its committed frames.
 
     A collection that is exactly that of the first frames is older than the store, as it is while a run goes
-    on or after one was interrupted; that is a note.
+    on or after one was interrupted; that is a note. Items can be older too, or as new as the store.
 
     Args:
         inventory: the committed frames, at least one.
@@ -70,12 +76,15 @@ def check_collection(
     if wrong[_MOST_NAMED:]:
         verdict.found("catalog", f"{len(wrong) - _MOST_NAMED} more fields differ; {_REMEDY}", key)
     title = load_template(CATALOG, templates).fill({})["title"]
-    whole = _document(build_collection(shown, load_template(COLLECTION, templates), title))
+    style = style_of(found, key)
+    whole = _collection(found, shown, load_template(COLLECTION, templates), title)
     _check_texts(found, whole, wrong, key, verdict, given=templates is not None)
     check_quicklooks(inventory, verdict, with_pixels=with_pixels and shown is inventory)
+    around = Surroundings(inventory, found, "", style.address)
+    check_items(around, style, len(shown), verdict, with_pixels=with_pixels)
 
 
-def check_catalog(store: LocalFolder, verdict: Verdict, templates: Path | None = None) -> None:
+def check_catalog(store: Store, verdict: Verdict, templates: Path | None = None) -> None:
     """Compare the archive's catalog with the collections there are.
 
     Raises:
@@ -89,7 +98,8 @@ def check_catalog(store: LocalFolder, verdict: Verdict, templates: Path | None =
     if isinstance(found, str):
         verdict.found("catalog", f"{found}; {_REMEDY}", CATALOG)
         return
-    expected = _document(build_catalog(children, _NO_TEXTS))
+    address = style_of(found, CATALOG).address
+    expected = _document(build_catalog(children, _NO_TEXTS, address))
     wrong = list(_missing_links(found, expected))
     if found.get("type") != "Catalog":
         wrong.append(Difference("type", f"is {found.get('type')!r}, not 'Catalog'"))
@@ -101,8 +111,15 @@ def check_catalog(store: LocalFolder, verdict: Verdict, templates: Path | None =
     ]
     for difference in wrong:
         verdict.found("catalog", f"{difference}; {_REMEDY}", CATALOG)
-    whole = _document(build_catalog(children, load_template(CATALOG, templates)))
+    whole = _document(build_catalog(children, load_template(CATALOG, templates), address))
     _check_texts(found, whole, wrong, CATALOG, verdict, given=templates is not None)
+    for child in children:
+        key = f"{child.folder}/{COLLECTION}"
+        document = read_json(store, key)
+        if isinstance(document, dict) and style_of(document, key).address != address:
+            verdict.note(
+                f"{key} has links for another public URL than {CATALOG}; ndvi-archive catalog makes them one"
+            )
 
 
 def _check_no_collection(inventory: Inventory, verdict: Verdict) -> None:
@@ -116,7 +133,7 @@ def _check_no_collection(inventory: Inventory, verdict: Verdict) -> None:
 
 def _derived_differences(found: Document, inventory: Inventory) -> Iterator[Difference]:
     """Where a collection is not what the store says, whatever the templates are."""
-    expected = _document(build_collection(inventory, _NO_TEXTS, ""))
+    expected = _collection(found, inventory, _NO_TEXTS, "")
     links, extensions = expected.pop("links"), expected.pop("stac_extensions")
     for name in _WRITTEN:
         expected.pop(name, None)
@@ -131,6 +148,19 @@ def _derived_differences(found: Document, inventory: Inventory) -> Iterator[Diff
         if not isinstance(listed, list) or extension not in listed:
             yield Difference("stac_extensions", f"lacks {extension}")
     yield from _missing_links(found, {"links": links}, titled=("child",))
+    yield from _style_differences(found, style_of(found, ""))
+
+
+def _style_differences(found: Document, style: Style) -> Iterator[Difference]:
+    """Where a collection does not say of itself what it is."""
+    for name, value in {"items": style.items, "geoparquet": style.geoparquet}.items():
+        field = f"ndvi_archive:{name}"
+        if field in found and value is None:
+            yield Difference(field, f"is {found[field]!r}, which means nothing")
+    if "item_assets" in found and style.items != "frame":
+        yield Difference("item_assets", "should not be there without items")
+    if style.exported and not style.geoparquet:
+        yield Difference("assets.items", "should not be there without ndvi_archive:geoparquet")
 
 
 def _missing_links(
@@ -177,6 +207,19 @@ def _check_texts(
 
 def _within(path: str, paths: set[str]) -> bool:
     return path.startswith("links") and "links" in paths
+
+
+def _collection(found: Document, inventory: Inventory, template: Template, title: str) -> Document:
+    """What a collection should be, given how it says that it was published, and by which version."""
+    style = style_of(found, f"{inventory.folder}/{COLLECTION}")
+    expected = _document(build_collection(inventory, template, title, style))
+    try:
+        software = found["assets"]["ndvi"][_SOFTWARE]
+        if all(re.fullmatch(r"\d+\.\S+", version) for version in software.values()):
+            expected["assets"]["ndvi"][_SOFTWARE] = software
+    except (LookupError, TypeError, AttributeError):
+        pass
+    return expected
 
 
 def _document(built: Any) -> Document:  # noqa: ANN401 - pystac

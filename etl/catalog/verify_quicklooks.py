@@ -30,29 +30,45 @@ def check_quicklooks(inventory: Inventory, verdict: Verdict, *, with_pixels: boo
     Raises:
         StorageError: The storage refuses to be read.
     """
-    grid = inventory.grid
-    values = _sound_frame(inventory, shown_frame(inventory)) if with_pixels else None
+    values = sound_frame(inventory, shown_frame(inventory)) if with_pixels else None
     for name, longest in ((OVERVIEW, OVERVIEW_PIXELS), (THUMBNAIL, THUMBNAIL_PIXELS)):
-        key = f"{inventory.folder}/{name}"
-        data = inventory.store.get(key)
-        if data is None:
-            verdict.found("catalog", "is missing; the next run of convert writes it anew", key)
-            continue
-        shape = _png_shape(data)
-        expected = quicklook_shape(grid.rows, grid.columns, longest)
-        if shape is None:
-            verdict.found("catalog", f"is no whole PNG image; {_REMEDY}", key)
-        elif shape != expected:
-            verdict.found(
-                "catalog",
-                f"has {shape[1]} × {shape[0]} pixels, not {expected[1]} × {expected[0]}; {_REMEDY}",
-                key,
-            )
-        elif values is not None and not _shows(data, quicklook(values, longest)):
-            verdict.found("catalog", f"does not show the frame that the collection says; {_REMEDY}", key)
+        check_quicklook(inventory, f"{inventory.folder}/{name}", longest, values, verdict)
 
 
-def _sound_frame(inventory: Inventory, position: int) -> NDArray[np.int16] | None:
+def check_quicklook(
+    inventory: Inventory, key: str, longest: int, values: NDArray[np.int16] | None, verdict: Verdict
+) -> None:
+    """Check that a quicklook is a whole image of the right size.
+
+    Args:
+        inventory: the committed frames.
+        key: the quicklook's key.
+        longest: length of its longer side in pixels, at most.
+        values: the frame it should show; None is not to compare its pixels.
+        verdict: takes what is found.
+
+    Raises:
+        StorageError: The storage refuses to be read.
+    """
+    data = inventory.store.get(key)
+    if data is None:
+        verdict.found("catalog", "is missing; the next run of convert writes it anew", key)
+        return
+    shape = _png_shape(data)
+    expected = quicklook_shape(inventory.grid.rows, inventory.grid.columns, longest)
+    if shape is None:
+        verdict.found("catalog", f"is no whole PNG image; {_REMEDY}", key)
+    elif shape != expected:
+        verdict.found(
+            "catalog",
+            f"has {shape[1]} × {shape[0]} pixels, not {expected[1]} × {expected[0]}; {_REMEDY}",
+            key,
+        )
+    elif values is not None and not _shows(data, quicklook(values, longest)):
+        verdict.found("catalog", f"does not show the frame that the catalog says; {_REMEDY}", key)
+
+
+def sound_frame(inventory: Inventory, position: int) -> NDArray[np.int16] | None:
     """A frame's values, or None where they are not those that were archived."""
     try:
         values = inventory.frame(position)

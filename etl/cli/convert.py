@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from etl.cli.options import IsoTime, Number, archive_option, option
+from etl.cli.options import (
+    IsoTime,
+    Number,
+    archive_option,
+    items_option,
+    option,
+    public_url_option,
+    templates_option,
+)
 from etl.cli.output import Output
 from etl.errors import StorageError, UsageError
 from etl.extract.api import DEFAULT_API_URL, DEFAULT_MAX_PIXELS
@@ -43,7 +51,9 @@ from etl.signals import deferred, ending_on_signals
     help="Layout of a new archive: one object a frame (sharded, the default), or one a chunk (flat), for"
     " readers without sharding.",
 )
-@option("--templates", type=click.Path(path_type=Path), help="Folder of the catalog's templates.")
+@templates_option
+@items_option
+@public_url_option
 @option(
     "--settle",
     type=Number(36500),

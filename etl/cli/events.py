@@ -36,7 +36,10 @@ EVENTS: Mapping[str, str] = {
     "rebuild_begun_anew": "a rebuild that was begun before no longer fits the stream",
     "group_replaced": "a rebuild is done: its frames are those of the archive now",
     "catalog_link_kept": "a continent cannot be read, its link in the catalog stays: folder",
+    "export_left_out": "items are not exported, the library for it is not installed: folder",
     "metrics_dropped": "the metrics file told of continents of which it no longer does: continents",
+    # The server.
+    "request_failed": "the storage refused to read what was requested: path",
     # A night; every line of a continent's run has the field `continent`.
     "continent_begun": "its run begins: continent, pid",
     "continent_ended": "its run has ended: continent, exit_code",

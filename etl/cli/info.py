@@ -16,7 +16,7 @@ from etl.load.gaps import Gap, gaps
 from etl.load.generations import side_folder
 from etl.load.inventory import Inventory, folder_of, read_inventory
 from etl.load.runs import runs
-from etl.load.stores import LocalFolder, open_store
+from etl.load.stores import Store, open_store
 from etl.report import ODDITIES, ago, frames, size
 
 
@@ -85,7 +85,7 @@ def _of_gap(gap: Gap) -> dict[str, Any]:
     return {"first": gap.first.isoformat(), "last": gap.last.isoformat(), "days": gap.days}
 
 
-def _of_runs(store: LocalFolder, folder: str) -> dict[str, Any]:
+def _of_runs(store: Store, folder: str) -> dict[str, Any]:
     kept = runs(store, folder)
     return {
         "rebuilding": store.exists(side_folder(folder)),

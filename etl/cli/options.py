@@ -1,8 +1,10 @@
 """Options and types that several commands share."""
 
 import math
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -62,4 +64,43 @@ class Number(click.ParamType[float]):
         return number
 
 
-archive_option = option("--archive", required=True, metavar="FOLDER", help="Folder of the archive.")
+def _use_endpoint(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    # The variable, so that the processes of a night use it too.
+    if value:
+        os.environ["AWS_ENDPOINT_URL"] = value
+
+
+def archive_option(command: Command) -> Command:
+    """The option `--archive`, and where an object store is that is not Amazon's."""
+    endpoint = click.option(
+        "--endpoint-url",
+        metavar="URL",
+        expose_value=False,
+        callback=_use_endpoint,
+        help="Where an s3:// archive is, if not at Amazon; as AWS_ENDPOINT_URL.",
+    )
+    archive = option(
+        "--archive",
+        required=True,
+        metavar="PLACE",
+        help="Folder of the archive, or s3://bucket/folder, gs://…, az://….",
+    )
+    return archive(endpoint(command))
+
+
+templates_option = option(
+    "--templates", type=click.Path(path_type=Path), help="Folder of the catalog's templates."
+)
+
+items_option = option(
+    "--items",
+    type=click.Choice(["none", "frame"]),
+    help="STAC items in the catalog: none, or one a frame, by month.  [default: as before, else none]",
+)
+
+public_url_option = option(
+    "--public-url",
+    metavar="URL",
+    help="Address at which the archive's folder is published, for absolute links in the catalog; 'relative'"
+    " for relative ones.  [default: as before, else relative]",
+)

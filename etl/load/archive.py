@@ -23,7 +23,7 @@ from etl.errors import IncompatibleError
 from etl.extract.frame import SATELLITES, FrameEntry
 from etl.load.inventory import GROUP, ROOT, Inventory, read_inventory
 from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, Keys, Schema, empty_group
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.transform.grid import Grid
 from etl.transform.packing import PackedFrame, crc32c
 
@@ -39,7 +39,7 @@ class Appender:
         bytes_written: bytes of all objects written so far.
     """
 
-    def __init__(self, store: LocalFolder, folder: str, schema: Schema) -> None:
+    def __init__(self, store: Store, folder: str, schema: Schema) -> None:
         """Read what is committed and prepare to append; nothing is written yet.
 
         Args:
@@ -88,7 +88,7 @@ class Appender:
         self._check_follows(frame.entry, frame.values.shape, frame.bits)
         self._frames[self._place] = frame.values
         keys = [key for key in self._frame_objects if not key.endswith(ROOT)]
-        self._put_all({key: self._frame_objects.pop(key).to_bytes() for key in keys})
+        self._put_all({key: self._frame_objects.pop(key).to_bytes() for key in keys}, final=True)
         self._add(
             frame.entry,
             {
@@ -159,7 +159,8 @@ class Appender:
             tails |= _tail_chunks(name, documents[name], values, committed)
         self._put_all(tails)
         names = documents if self._is_new else ALONG_TIME
-        self._put_all(own_metadata({name: documents[name] for name in names}))
+        for batch in own_metadata({name: documents[name] for name in names}):
+            self._put_all(batch)
         self._put_all({ROOT: to_json(root)})
 
         visible = self._entries
@@ -208,8 +209,8 @@ class Appender:
         if self._newest is not None and entry.time < self._newest:
             raise IncompatibleError(f"{entry} is older than the newest archived frame", remedy)
 
-    def _put_all(self, objects: Mapping[str, bytes]) -> None:
-        self._store.put_all({f"{self._prefix}/{key}": data for key, data in objects.items()})
+    def _put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
+        self._store.put_all({f"{self._prefix}/{key}": data for key, data in objects.items()}, final=final)
         self.bytes_written += sum(map(len, objects.values()))
 
 
@@ -218,10 +219,11 @@ def frame_folder(keys: Keys, position: int) -> str:
     return f"c/{position}/" if keys == "default" else f"{position}/"
 
 
-def own_metadata(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
-    """The metadata objects of arrays by key, in the order of writing: `time` is the last to change."""
-    names = sorted(documents, key=lambda name: name == "time")
-    return {f"{name}/{ROOT}": to_json(documents[name]) for name in names}
+def own_metadata(documents: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The metadata objects of arrays by key, in two batches to write: `time` is the last to change."""
+    objects = {f"{name}/{ROOT}": to_json(document) for name, document in documents.items()}
+    last = f"time/{ROOT}"
+    return {key: data for key, data in objects.items() if key != last}, {last: objects[last]}
 
 
 def check_fits(inventory: Inventory, grid: Grid, bits: int | None = None) -> None:

@@ -19,7 +19,7 @@ from etl.errors import BusyError
 from etl.load.archive import own_metadata, to_json
 from etl.load.inventory import GROUP, ROOT
 from etl.load.schema import ARRAYS, Keys
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def other_keys(keys: Keys) -> Keys:
     return "v2" if keys == "default" else "default"
 
 
-def check_replaceable(store: LocalFolder, folder: str) -> None:
+def check_replaceable(store: Store, folder: str) -> None:
     """Check that no reader can be using objects that another replacement would remove.
 
     Raises:
@@ -60,7 +60,7 @@ def check_replaceable(store: LocalFolder, folder: str) -> None:
         )
 
 
-def prepare_replacing(store: LocalFolder, folder: str) -> None:
+def prepare_replacing(store: Store, folder: str) -> None:
     """Put the objects of the finished group in the side folder and those of the archived one together.
 
     From here on every run completes the replacement; readers do not see anything of it yet.
@@ -79,7 +79,7 @@ def prepare_replacing(store: LocalFolder, folder: str) -> None:
     store.put(f"{side_folder(folder)}/{_READY}", to_json({"keys": new, "exchange": exchange}))
 
 
-def finish_replacing(store: LocalFolder, folder: str) -> bool:
+def finish_replacing(store: Store, folder: str) -> bool:
     """Complete a replacement whose objects are in place; without one, nothing happens.
 
     Returns:
@@ -104,8 +104,8 @@ def finish_replacing(store: LocalFolder, folder: str) -> bool:
             if exchange:
                 _link(store, side, main, new)
             root = _document(store, f"{side}/{ROOT}")
-            objects = own_metadata(root["consolidated_metadata"]["metadata"])
-            store.put_all({f"{main}/{key}": data for key, data in objects.items()})
+            for batch in own_metadata(root["consolidated_metadata"]["metadata"]):
+                store.put_all({f"{main}/{key}": data for key, data in batch.items()})
             store.put(f"{main}/{ROOT}", to_json(root))
     # After an exchange it is that of the replaced group, which must not pass for a rebuild that was begun.
     store.delete(f"{side}/{ROOT}")
@@ -116,7 +116,7 @@ def finish_replacing(store: LocalFolder, folder: str) -> bool:
     return True
 
 
-def drop_side(store: LocalFolder, folder: str) -> None:
+def drop_side(store: Store, folder: str) -> None:
     """Remove what a rebuild wrote; its root first, so that half of it is never taken for a group.
 
     Raises:
@@ -126,7 +126,7 @@ def drop_side(store: LocalFolder, folder: str) -> None:
     store.delete(side_folder(folder))
 
 
-def purge_outdated(store: LocalFolder, folder: str) -> None:
+def purge_outdated(store: Store, folder: str) -> None:
     """Remove the objects of a replaced group once no reader can be expected to use them any more.
 
     Raises:
@@ -147,7 +147,7 @@ def is_of(keys: Keys, key: str) -> bool:
     return (key.split("/", maxsplit=1)[0] == "c") == (keys == "default")
 
 
-def _outdated_since(store: LocalFolder, folder: str) -> datetime | None:
+def _outdated_since(store: Store, folder: str) -> datetime | None:
     """When the group was replaced; None where that is not told."""
     try:
         since = datetime.fromisoformat(json.loads(store.get(f"{folder}/{OUTDATED}") or b"")["since"])
@@ -161,12 +161,12 @@ def _is_recent(since: datetime) -> bool:
     return abs(datetime.now(UTC) - since) < _KEPT
 
 
-def _note_outdated(store: LocalFolder, folder: str) -> None:
+def _note_outdated(store: Store, folder: str) -> None:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     store.put(f"{folder}/{OUTDATED}", to_json({"since": since}))
 
 
-def _link(store: LocalFolder, source: str, target: str, keys: Keys) -> None:
+def _link(store: Store, source: str, target: str, keys: Keys) -> None:
     """Let all chunks of a kind be chunks of another group too."""
     for name in ARRAYS:
         for key in sorted(store.keys(f"{source}/{name}")):
@@ -175,7 +175,7 @@ def _link(store: LocalFolder, source: str, target: str, keys: Keys) -> None:
                 store.copy(key, f"{target}/{name}/{chunk}")
 
 
-def _purge(store: LocalFolder, folder: str, keys: Keys) -> None:
+def _purge(store: Store, folder: str, keys: Keys) -> None:
     for name in ARRAYS:
         array = f"{folder}/{GROUP}/{name}/"
         for key in list(store.keys(array)):
@@ -184,12 +184,12 @@ def _purge(store: LocalFolder, folder: str, keys: Keys) -> None:
                 store.delete(key)
 
 
-def _document(store: LocalFolder, key: str) -> dict[str, Any]:
+def _document(store: Store, key: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(store.get(key) or b"{}")
     return document
 
 
-def _keys_of(store: LocalFolder, group: str) -> Keys:
+def _keys_of(store: Store, group: str) -> Keys:
     root = _document(store, f"{group}/{ROOT}")
     keys: Keys = root["consolidated_metadata"]["metadata"]["ndvi"]["chunk_key_encoding"]["name"]
     return keys

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.abc.store import Store
+from zarr.abc.store import Store as ZarrStore
 from zarr.storage import StorePath
 
 from etl.errors import IncompatibleError, UsageError
 from etl.extract.frame import SATELLITES, FrameEntry, Scale
-from etl.load.lease import LEASE
+from etl.load.holder import LEASE
 from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, FORMAT, Keys, Layout
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.transform.grid import Grid
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
 
@@ -51,7 +51,7 @@ class Inventory:
         columns: the arrays along time by name, each of shape (frames,), in their stored types.
     """
 
-    store: LocalFolder
+    store: Store
     folder: str
     continent: str
     grid: Grid
@@ -134,7 +134,7 @@ def folder_of(continent: str) -> str:
     return re.sub("[ _]", "-", continent.lower())
 
 
-def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:
+def read_inventory(store: Store, folder: str) -> Inventory | None:
     """Read the committed state of a continent.
 
     Returns:
@@ -171,7 +171,7 @@ def read_inventory(store: LocalFolder, folder: str) -> Inventory | None:
     return inventory_of(store, folder, root)
 
 
-def inventory_of(store: LocalFolder, folder: str, root: Mapping[str, Any]) -> Inventory:
+def inventory_of(store: Store, folder: str, root: Mapping[str, Any]) -> Inventory:
     """Read what a root metadata document makes visible, whether it is the committed one or to be.
 
     Raises:
@@ -194,7 +194,7 @@ def inventory_of(store: LocalFolder, folder: str, root: Mapping[str, Any]) -> In
     return inventory
 
 
-def check_root(store: LocalFolder) -> None:
+def check_root(store: Store) -> None:
     """Check that an archive may be written here: there is one, or nothing yet.
 
     Raises:
@@ -211,7 +211,7 @@ def check_root(store: LocalFolder) -> None:
     )
 
 
-def _is_continent(store: LocalFolder, folder: str) -> bool:
+def _is_continent(store: Store, folder: str) -> bool:
     """Whether a folder belongs to a continent; a whole archive, which has a catalog, does not."""
     begun = store.exists(f"{folder}/{LEASE}") and not store.exists(f"{folder}/{CATALOG}")
     return begun or store.exists(f"{folder}/{GROUP}")
@@ -224,7 +224,7 @@ def _grid_and_bits(documents: Mapping[str, Any]) -> tuple[Grid, int]:
     return Grid(columns, rows, (west, south, east, north)), ndvi["attributes"]["source_bits"]
 
 
-def _array(objects: Store, documents: Mapping[str, Any], name: str) -> zarr.Array[Any]:
+def _array(objects: ZarrStore, documents: Mapping[str, Any], name: str) -> zarr.Array[Any]:
     """An array as the root describes it: its own metadata can be those of a commit under way."""
     return zarr.Array.from_dict(StorePath(objects, name), documents[name])
 

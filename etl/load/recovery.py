@@ -14,13 +14,13 @@ from etl.load.archive import own_metadata, to_json, with_length
 from etl.load.generations import finish_replacing, purge_outdated
 from etl.load.inventory import GROUP, ROOT, Inventory, inventory_of, read_inventory
 from etl.load.schema import ALONG_TIME
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.transform.packing import crc32c
 
 log = logging.getLogger(__name__)
 
 
-def recover(store: LocalFolder, folder: str) -> Inventory | None:
+def recover(store: Store, folder: str) -> Inventory | None:
     """Bring a continent's folder into order.
 
     Returns:
@@ -41,7 +41,7 @@ def recover(store: LocalFolder, folder: str) -> Inventory | None:
     return complete_commit(store, inventory)
 
 
-def complete_commit(store: LocalFolder, inventory: Inventory) -> Inventory:
+def complete_commit(store: Store, inventory: Inventory) -> Inventory:
     """Complete a commit that was interrupted before its root; without one, nothing happens.
 
     Returns:
@@ -102,13 +102,13 @@ def _following(inventory: Inventory, length: int) -> Inventory | None:
     return following
 
 
-def _put_metadata(store: LocalFolder, prefix: str, documents: dict[str, Any]) -> None:
-    objects = own_metadata({name: documents[name] for name in ALONG_TIME})
-    changed = {key: data for key, data in objects.items() if store.get(f"{prefix}/{key}") != data}
-    store.put_all({f"{prefix}/{key}": data for key, data in changed.items()})
+def _put_metadata(store: Store, prefix: str, documents: dict[str, Any]) -> None:
+    for batch in own_metadata({name: documents[name] for name in ALONG_TIME}):
+        objects = {f"{prefix}/{key}": data for key, data in batch.items()}
+        store.put_all({key: data for key, data in objects.items() if store.get(key) != data})
 
 
-def _document(store: LocalFolder, key: str) -> dict[str, Any] | None:
+def _document(store: Store, key: str) -> dict[str, Any] | None:
     try:
         document: dict[str, Any] = json.loads(store.get(key) or b"null")
     except ValueError:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from etl.errors import StorageError
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 
 RUNS = "runs"
 """Folder of the reports, in a continent's folder."""
@@ -19,7 +19,7 @@ _NAME = "%Y%m%dT%H%M%S.%fZ.json"
 _NAMES = re.compile(r"\d{8}T\d{6}\.\d{6}Z\.json")
 
 
-def keep_run(store: LocalFolder, folder: str, text: str, started: datetime) -> None:
+def keep_run(store: Store, folder: str, text: str, started: datetime) -> None:
     """Keep the report of a run, and remove those that are too old to be of use.
 
     No lease is needed: every run has a file of its own.
@@ -46,7 +46,7 @@ def keep_run(store: LocalFolder, folder: str, text: str, started: datetime) -> N
             store.delete(f"{folder}/{RUNS}/{each}")
 
 
-def runs(store: LocalFolder, folder: str) -> list[dict[str, Any]]:
+def runs(store: Store, folder: str) -> list[dict[str, Any]]:
     """The reports that are kept of a continent's runs, oldest first; files that cannot be read are left out.
 
     Raises:
@@ -56,11 +56,11 @@ def runs(store: LocalFolder, folder: str) -> list[dict[str, Any]]:
     return [run for run in found if run is not None]
 
 
-def _names(store: LocalFolder, folder: str) -> list[str]:
+def _names(store: Store, folder: str) -> list[str]:
     return [name for name in store.names(f"{folder}/{RUNS}") if _NAMES.fullmatch(name)]
 
 
-def _read(store: LocalFolder, folder: str, name: str) -> dict[str, Any] | None:
+def _read(store: Store, folder: str, name: str) -> dict[str, Any] | None:
     try:
         run = json.loads(store.get(f"{folder}/{RUNS}/{name}") or b"")
     except (StorageError, ValueError, RecursionError):

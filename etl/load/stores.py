@@ -5,349 +5,118 @@ is atomic and durable: a reader sees the old bytes or the new ones, and once `pu
 the objects survive a power loss. The order of these calls is therefore the order of commits.
 """
 
-import ctypes
-import errno
-import os
-import shutil
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NoReturn
+from typing import Protocol
 
-from zarr.abc.store import Store
-from zarr.storage import LocalStore
+from zarr.abc.store import Store as ZarrStore
 
-from etl.errors import IncompatibleError, StorageError, UsageError
+from etl.errors import UsageError
+from etl.load.bucket import Bucket
+from etl.load.folder import LocalFolder
 
-_STILL_WRITTEN = 3600.0
-"""Seconds after which nobody writes to a file any more that is not in its place."""
-
-_HERE, _EXCHANGE = -100, 2
-"""`AT_FDCWD` and `RENAME_EXCHANGE` of Linux's renameat2(2)."""
-
-PARTIAL = ".partial"
-"""Folder, in the root and in every continent's folder, of files that are being written."""
-
-_OF_THE_DISK = "lost+found"
-"""What a new file system holds; it is never ours."""
+_BUCKETS = ("s3", "gs", "az", "abfs", "abfss")
 
 
-class LocalFolder:
-    """An archive in a folder of a local or mounted file system.
-
-    Attributes:
-        root: the folder.
-        fences: checks by folder, called before every write there; a lease puts its own in.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
-        self.fences: dict[str, Callable[[], None]] = {}
-
-    def __str__(self) -> str:
-        return str(self.root)
+class Store(Protocol):
+    """An archive's storage. All methods raise `StorageError` where it refuses or cannot be reached."""
 
     def get(self, key: str) -> bytes | None:
-        """The object's bytes, or None where there is no such object.
-
-        Raises:
-            StorageError: It exists but cannot be read.
-        """
-        try:
-            return (self.root / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise self._refused("read", key, error) from error
+        """The object's bytes, or None where there is no such object."""
 
     def put(self, key: str, data: bytes) -> None:
         """Write the object as a whole, replacing the one of that name.
 
         Raises:
-            StorageError: The disk is full, read-only, not permitted, …; the old object is untouched.
+            BusyError: Another writer has written it while this one held the lease.
         """
-        self.put_all({key: data})
 
-    def put_all(self, objects: Mapping[str, bytes]) -> None:
+    def put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
         """Write objects whose order among themselves does not matter, each as a whole.
 
-        They turn up as close to one another as the storage can do it, in the order given.
+        Args:
+            objects: bytes by key.
+            final: this run will not write them again.
 
         Raises:
-            StorageError: As `put`; each object is then the old or the new one.
+            BusyError: As `put`.
         """
-        written: list[tuple[Path, str]] = []
-        key = ""
-        try:
-            for key, data in objects.items():
-                partial = self._partial(key)
-                make_folders((self.root / key).parent)
-                written.append((partial, key))
-                with partial.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-            for partial, key in written:
-                self._reveal(partial, key)
-            for folder in dict.fromkeys((self.root / key).parent for key in objects):
-                _sync_folder(folder)
-        except OSError as error:
-            for partial, _ in written:
-                with suppress(OSError):
-                    partial.unlink(missing_ok=True)
-            raise self._refused("write", key, error) from error
 
     def copy(self, source: str, target: str) -> None:
-        """Make the object at `source` an object at `target` too, replacing the one there.
-
-        Raises:
-            StorageError: As `put`, or there is nothing at `source`.
-        """
-        try:
-            partial = self._partial(target)
-            make_folders((self.root / target).parent)
-            try:
-                partial.hardlink_to(self.root / source)
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-                    raise
-                data = (self.root / source).read_bytes()
-            else:
-                self._reveal(partial, target)
-                # Renaming onto another link of the same file leaves both.
-                partial.unlink(missing_ok=True)
-                _sync_folder((self.root / target).parent)
-                return
-        except OSError as error:
-            raise self._refused("write", target, error) from error
-        self.put(target, data)
+        """Make the object at `source` an object at `target` too, replacing the one there."""
 
     def exchanges(self, folder: str) -> bool:
-        """Whether two folders in a folder of the archive can be exchanged.
-
-        Raises:
-            StorageError: The storage refuses to have it tried.
-        """
-        tried = [f"{folder}/{PARTIAL}/{uuid.uuid4().hex}" for _ in range(2)]
-        try:
-            self._partials(folder)
-            for path in tried:
-                (self.root / path).mkdir()
-            return self.exchange(*tried)
-        except OSError as error:
-            raise self._refused("write", f"{folder}/{PARTIAL}", error) from error
-        finally:
-            for path in tried:
-                with suppress(OSError):
-                    (self.root / path).rmdir()
+        """Whether two folders in a folder of the archive can be exchanged."""
 
     def exchange(self, one: str, other: str) -> bool:
-        """Let two folders change places, at once.
-
-        Returns:
-            False where the operating system or the file system cannot do that; nothing has changed then.
-
-        Raises:
-            StorageError: It refuses.
-        """
-        renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-        if renameat2 is None:
-            return False
-        paths = [self.root / one, self.root / other]
-        if renameat2(_HERE, os.fsencode(paths[0]), _HERE, os.fsencode(paths[1]), _EXCHANGE):
-            number = ctypes.get_errno()
-            if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
-                return False
-            raise self._refused("exchange", one, OSError(number, os.strerror(number)))
-        for path in paths:
-            _sync_folder(path.parent)
-        return True
+        """Let two folders change places, at once; False where that cannot be done, and is not."""
 
     def delete(self, prefix: str) -> None:
-        """Remove an object, or a folder and all below it; nothing happens where there is none.
-
-        Raises:
-            StorageError: The storage refuses.
-        """
-        path = self.root / prefix
-        try:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-            _sync_folder(path.parent)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as error:
-            raise self._refused("remove", prefix, error) from error
-
-    def names(self, prefix: str) -> list[str]:
-        """Names of the objects directly below the prefix, sorted, hidden ones left out.
-
-        Raises:
-            StorageError: The storage refuses to tell.
-        """
-        try:
-            return sorted(path.name for path in (self.root / prefix).iterdir() if _is_object(path))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            raise self._refused("read", prefix, error) from error
-
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Keys of all objects below the prefix, in no order, those in hidden folders left out.
-
-        Raises:
-            StorageError: The storage refuses to tell.
-        """
-        try:
-            for folder, folders, files in os.walk(self.root / prefix, onerror=_raise):
-                folders[:] = [name for name in folders if name[0] != "."]
-                for name in files:
-                    if name[0] != ".":
-                        yield (Path(folder) / name).relative_to(self.root).as_posix()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise self._refused("read", prefix, error) from error
+        """Remove an object, or a folder and all below it; nothing happens where there is none."""
 
     def exists(self, key: str) -> bool:
-        """Whether there is an object or a folder of that name.
+        """Whether there is an object or a folder of that name."""
 
-        Raises:
-            StorageError: The storage refuses to tell.
-        """
-        try:
-            return (self.root / key).exists()
-        except OSError as error:
-            raise self._refused("read", key, error) from error
+    def names(self, prefix: str) -> list[str]:
+        """Names of the objects directly below the prefix, sorted, hidden ones left out."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys of all objects below the prefix, in no order, those in hidden folders left out."""
 
     def folders(self) -> list[str]:
         """Names of the folders directly below the root, sorted, hidden ones left out.
 
         Raises:
             IncompatibleError: The root is not a folder.
-            StorageError: It cannot be read.
         """
-        return sorted(path.name for path in self._entries() if path.is_dir() and path.name[0] != ".")
 
     def is_empty(self) -> bool:
         """Whether nothing has been written yet.
 
         Raises:
             IncompatibleError: The root is not a folder.
-            StorageError: It cannot be read.
         """
-        return not any(path.name[0] != "." for path in self._entries())
 
     def size(self, prefix: str) -> int:
-        """Bytes of all objects below the prefix.
-
-        Raises:
-            StorageError: The storage refuses to tell.
-        """
-        try:
-            files = (path for path in (self.root / prefix).rglob("*") if path.is_file())
-            return sum(path.stat().st_size for path in files)
-        except OSError as error:
-            raise self._refused("read", prefix, error) from error
+        """Bytes of all objects below the prefix."""
 
     def clear_partial(self, folder: str) -> None:
-        """Remove what an interrupted `put` left behind an hour ago or more.
+        """Remove what an interrupted `put` left behind an hour ago or more."""
+
+    def lease(self, folder: str, wait: float = 0.0) -> AbstractContextManager[None]:
+        """Hold the exclusive right to write into a folder of the archive.
+
+        Args:
+            folder: the folder, or the empty string for the archive's root.
+            wait: seconds to wait for the present holder before giving up; `math.inf` is for ever.
 
         Raises:
-            StorageError: The storage refuses to remove it.
+            BusyError: Another process holds it; the message names that process and since when.
         """
-        try:
-            now = time.time()
-            for path in self._partials(folder).iterdir():
-                # Reports are written without the lease.
-                if now - path.stat().st_mtime < _STILL_WRITTEN:
-                    continue
-                if path.is_dir():
-                    path.rmdir()
-                else:
-                    path.unlink(missing_ok=True)
-        except OSError as error:
-            raise self._refused("clear", f"{folder}/{PARTIAL}", error) from error
 
-    def zarr(self, prefix: str) -> Store:
+    def zarr(self, prefix: str) -> ZarrStore:
         """The objects below the prefix as a read-only Zarr store."""
-        return LocalStore(self.root / prefix, read_only=True)
 
     def location(self, key: str) -> str:
         """The address by which other programs open the object."""
-        return str(self.root / key)
-
-    def _partial(self, key: str) -> Path:
-        """A new name for a file that is to become an object; the right to write there is checked."""
-        folder = "".join(Path(key).parts[:-1][:1])
-        if folder in self.fences:
-            self.fences[folder]()
-        return self._partials(folder) / uuid.uuid4().hex
-
-    def _partials(self, folder: str) -> Path:
-        path = self.root / folder / PARTIAL
-        make_folders(path)
-        if path.is_symlink():
-            raise OSError(errno.ELOOP, "it is a symbolic link")
-        return path
-
-    def _reveal(self, partial: Path, key: str) -> None:
-        """Let a file that is written take its place."""
-        partial.replace(self.root / key)
-
-    def _entries(self) -> list[Path]:
-        try:
-            return [path for path in self.root.iterdir() if path.name != _OF_THE_DISK]
-        except FileNotFoundError:
-            return []
-        except NotADirectoryError:
-            raise IncompatibleError(f"{self.root} is not a folder", "name another --archive") from None
-        except OSError as error:
-            raise self._refused("open", "", error) from error
-
-    def _refused(self, verb: str, key: str, error: OSError) -> StorageError:
-        return StorageError(
-            f"cannot {verb} {self.root / key}: {error.strerror or error}",
-            "check the path, its permissions and the free space, then run the command again",
-        )
 
 
-def open_store(address: str) -> LocalFolder:
-    """The storage at an address.
+def open_store(address: str) -> Store:
+    """The storage at an address: the path of a folder, `file://…`, `s3://…`, `gs://…` or `az://…`.
 
     Raises:
-        UsageError: It is no address of a folder.
+        UsageError: It is no such address.
     """
     if not address.strip():
-        raise UsageError("the archive's name is empty", "name a folder with --archive")
-    if "://" in address:
-        raise UsageError(f"{address} is no folder", "name a folder: archives are kept on local storage only")
-    return LocalFolder(Path(address))
-
-
-def make_folders(folder: Path) -> None:
-    """Create a folder and those above it, each one durably."""
-    if not folder.is_dir():
-        make_folders(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _is_object(path: Path) -> bool:
-    return path.name[0] != "." and path.is_file()
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        raise UsageError("the archive's name is empty", "name a folder or a bucket with --archive")
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return LocalFolder(Path(address.removeprefix("file:")))
+    if scheme == "file":
+        return LocalFolder(Path(rest))
+    if scheme not in _BUCKETS:
+        raise UsageError(
+            f"{address} is no address of a folder or a bucket", "name such as s3://bucket/folder"
+        )
+    return Bucket(address)

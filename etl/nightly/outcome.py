@@ -11,7 +11,7 @@ import numpy as np
 from etl.errors import ArchiveError
 from etl.load.inventory import folder_of, read_inventory
 from etl.load.runs import keep_run
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.report import json_line
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def unreported(
-    store: LocalFolder, continent: str, started: datetime, exit_code: int | None, error: str
+    store: Store, continent: str, started: datetime, exit_code: int | None, error: str
 ) -> dict[str, Any]:
     """The report of a run that left none: what the archive itself tells of it.
 
@@ -67,7 +67,7 @@ def unreported(
     return plain
 
 
-def keep(store: LocalFolder, report: dict[str, Any]) -> None:
+def keep(store: Store, report: dict[str, Any]) -> None:
     """Keep the report of a run that was killed among those of its continent, as it could not do so itself."""
     folder = folder_of(report["continent"])
     if not store.exists(folder):

@@ -5,17 +5,16 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from etl.catalog.publish import publish
-from etl.errors import ArchiveError, BusyError, UsageError
+from etl.errors import ArchiveError, BusyError, DeadlineError, UsageError
 from etl.extract.api import Listing
 from etl.extract.frame import FrameEntry
 from etl.load.archive import Appender, check_fits
 from etl.load.generations import finish_replacing
 from etl.load.inventory import Inventory, read_inventory
-from etl.load.lease import lease
 from etl.load.recovery import recover
 from etl.load.runs import keep_run
 from etl.load.schema import Schema
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.pipeline.alignment import aligned_frames
 from etl.pipeline.appending import append, packed
 from etl.pipeline.asking import ask, grid_of, plan_of
@@ -48,7 +47,7 @@ def convert(job: Job, report: RunReport | None = None, progress: Progress | None
         StorageError: The storage refuses to be read or written.
     """
     report = report or RunReport(job.continent, job.archive)
-    store: LocalFolder | None = None
+    store: Store | None = None
     folder = ""
     try:
         store, folder = place(job)
@@ -81,7 +80,7 @@ def _archive(run: Run) -> None:
         )
     with report.stage("extract"):
         listing = ask(job, run.service, known)
-    with lease(store, folder, job.wait):
+    with store.lease(folder, job.wait):
         with deferred():
             report.replaced = finish_replacing(store, folder)
             inventory = recover(store, folder)
@@ -94,10 +93,10 @@ def _archive(run: Run) -> None:
                 rebuild(run, listing, inventory)
             elif not job.rebuild or not inventory:
                 _append_new(run, listing, inventory)
-        except BaseException:
+        except BaseException as error:
             if report.archived and not report.rebuild:
                 with errors_logged():
-                    _publish(run)
+                    _publish(run, at_end=isinstance(error, Interrupted | DeadlineError))
             raise
         if report.archived or inventory:
             _publish(run)
@@ -134,12 +133,13 @@ def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None
         append(run, packed(frames, report), open_appender)
 
 
-def _publish(run: Run) -> None:
+def _publish(run: Run, *, at_end: bool = False) -> None:
+    job = run.job
     with run.report.stage("catalog"):
-        run.report.bytes_out += publish(run.store, run.folder, run.job.templates)
+        run.report.bytes_out += publish(run.store, run.folder, job.templates, job.choices, at_end=at_end)
 
 
-def _keep(job: Job, store: LocalFolder, folder: str, report: RunReport) -> None:
+def _keep(job: Job, store: Store, folder: str, report: RunReport) -> None:
     """Keep the report in the archive, if there is one."""
     inventory = read_inventory(store, folder)
     if inventory:

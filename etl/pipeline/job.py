@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from etl.catalog.address import address_of
+from etl.catalog.style import Choices, Items
 from etl.errors import UsageError
 from etl.extract.api import DEFAULT_API_URL, DEFAULT_MAX_PIXELS
 from etl.extract.auth import TokenSource
 from etl.extract.service import ContinentService
 from etl.load.inventory import check_root, folder_of
 from etl.load.schema import Layout
-from etl.load.stores import LocalFolder, open_store
+from etl.load.stores import Store, open_store
 from etl.plan import Duplicates
 from etl.report import Progress, RunReport
 
@@ -28,6 +30,9 @@ class Job:
         token_file: file with an access token; None is the environment or a login.
         layout: layout of a new archive; None is `sharded`, or that of the archive there is.
         templates: folder of the catalog's templates; None is those that come with the program.
+        items: which STAC items there are; None is as before, which is none in a new archive.
+        public_url: URL of the archive's root for the catalog's links; None is as before, which is none in a
+            new archive: then links are relative.
         settle: days a frame's time must be past before it is archived, so that frames that are published
             late still find their place.
         duplicates: which of several frames of one satellite at one time to archive.
@@ -48,6 +53,8 @@ class Job:
     token_file: Path | None = None
     layout: Layout | None = None
     templates: Path | None = None
+    items: Items | None = None
+    public_url: str | None = None
     settle: float = 0.0
     duplicates: Duplicates = "first"
     rebuild: bool = False
@@ -58,12 +65,17 @@ class Job:
     stale_after: float | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
 
+    @property
+    def choices(self) -> Choices:
+        """What is chosen for the catalog."""
+        return Choices(items=self.items, public_url=self.public_url)
 
-def place(job: Job) -> tuple[LocalFolder, str]:
+
+def place(job: Job) -> tuple[Store, str]:
     """The storage and the continent's folder in it.
 
     Raises:
-        UsageError: The continent, the address or the dates are none.
+        UsageError: The continent, an address or the dates are none.
         IncompatibleError: The place holds something else.
         StorageError: The storage refuses to be read.
     """
@@ -73,6 +85,8 @@ def place(job: Job) -> tuple[LocalFolder, str]:
             f"the start {job.start:%Y-%m-%dT%H:%M} is after the end {job.end:%Y-%m-%dT%H:%M}",
             "check --start and --end",
         )
+    if job.public_url is not None:
+        address_of(job.public_url)
     store = open_store(job.archive)
     check_root(store)
     return store, folder
@@ -93,7 +107,7 @@ class Run:
 
     job: Job
     service: ContinentService
-    store: LocalFolder
+    store: Store
     folder: str
     report: RunReport
     progress: Progress | None = None

@@ -8,11 +8,10 @@ import pytest
 
 from etl.audit.archive import Audit, Task, audit
 from etl.catalog.publish import publish
+from etl.load.folder import LocalFolder
 from etl.load.generations import finish_replacing, prepare_replacing, side_folder
 from etl.load.inventory import GROUP
-from etl.load.lease import lease
 from etl.load.schema import Schema
-from etl.load.stores import LocalFolder
 from tests.load.archives import FOLDER, SMALL, archive, frames, group_path
 from tests.load.conftest import unsynced
 
@@ -57,7 +56,7 @@ def told(store: LocalFolder, *, quick: bool = False) -> list[str]:
 
 
 def append(root: Path, *, published: bool) -> None:
-    with lease(LocalFolder(root), FOLDER):
+    with LocalFolder(root).lease(FOLDER):
         archive(LocalFolder(root), FRAMES[5:])
         if published:
             publish(LocalFolder(root), FOLDER)
@@ -71,7 +70,7 @@ def rebuild(root: Path) -> None:
     target.parent.mkdir(parents=True)
     shutil.move(group_path(within), target)
     shutil.rmtree(within.root)
-    with lease(store, FOLDER):
+    with store.lease(FOLDER):
         prepare_replacing(store, FOLDER)
         finish_replacing(store, FOLDER)
         # As long after as readers may need them.
@@ -120,7 +119,7 @@ def test_every_continent_is_verified_and_one_can_be_chosen(pristine: Path, tmp_p
     shutil.copytree(pristine, root)
     store = LocalFolder(root)
     (root / "asia").mkdir()
-    with lease(store, "asia"):
+    with store.lease("asia"):
         pass
 
     def verified(continent: str | None) -> list[Audit]:

@@ -15,7 +15,7 @@ from etl.demo.scene import SceneFrame
 from etl.demo.service import StandIn, Stream, publish
 from etl.errors import LoginError, ServiceError
 from etl.extract.auth import TOKEN_VARIABLE
-from etl.load.stores import LocalFolder
+from etl.load.folder import LocalFolder
 from etl.pipeline import Job, convert
 from tests.conftest import BBOX
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from etl.extract.frame import Frame, FrameEntry, Scale
 from etl.load.archive import Appender
+from etl.load.folder import LocalFolder
 from etl.load.inventory import Inventory, read_inventory
 from etl.load.schema import Schema
-from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
 from etl.transform.packing import pack
 
@@ -40,11 +40,23 @@ class Continent:
 
     def append(self, satellites: Sequence[str], scale: Scale = SCALE) -> None:
         """Append a frame for each satellite, ten hours apart, and commit them together."""
+        inventory = read_inventory(self.store, self.folder)
+        archived = len(inventory) if inventory else 0
+        first = datetime(2025, 1, 1, 9, 57, 3, tzinfo=UTC)
+        self.append_at(
+            [
+                (first + timedelta(hours=10 * number), satellite)
+                for number, satellite in enumerate(satellites, archived + 1)
+            ],
+            scale,
+        )
+
+    def append_at(self, frames: Sequence[tuple[datetime, str]], scale: Scale = SCALE) -> None:
+        """Append a frame for each time and satellite, and commit them together."""
         appender = Appender(self.store, self.folder, self.schema)
         inventory = read_inventory(self.store, self.folder)
         archived = len(inventory) if inventory else 0
-        for number, satellite in enumerate(satellites, archived + 1):
-            time = datetime(2025, 1, 1, 9, 57, 3, tzinfo=UTC) + timedelta(hours=10 * number)
+        for number, (time, satellite) in enumerate(frames, archived + 1):
             codes = self._codes(number)
             appender.append(pack(Frame(FrameEntry(number, time, satellite, scale), codes, 12)))
         appender.commit()

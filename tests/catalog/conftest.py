@@ -3,11 +3,12 @@
 import json
 import socket
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from pystac.validation import JsonSchemaSTACValidator
 
-from etl.load.stores import LocalFolder
+from etl.load.folder import LocalFolder
 from etl.transform.grid import Grid
 
 from .archives import Continent
@@ -20,13 +21,20 @@ def store(tmp_path: Path) -> LocalFolder:
     return LocalFolder(tmp_path / "archive")
 
 
-@pytest.fixture
-def europe(store: LocalFolder) -> Continent:
-    """Four frames of two satellites on a grid whose steps and edges are no round numbers."""
+@pytest.fixture(scope="session")
+def _europe(tmp_path_factory: pytest.TempPathFactory) -> Continent:
+    store = LocalFolder(tmp_path_factory.mktemp("europe"))
     continent = Continent(store, "Europe", Grid(23, 17, (-11.25, 34.1, 31.0625, 71.3)))
     continent.append(["S3A", "S3B", "S3A"])
     continent.append(["S3A"])
     return continent
+
+
+@pytest.fixture
+def europe(store: LocalFolder, _europe: Continent) -> Continent:
+    """Four frames of two satellites on a grid whose steps and edges are no round numbers."""
+    copytree(_europe.store.root, store.root, dirs_exist_ok=True)
+    return Continent(store, "Europe", _europe.grid)
 
 
 @pytest.fixture

@@ -14,12 +14,18 @@ import xarray as xr
 import zarr
 from pystac.validation import JsonSchemaSTACValidator, validate_dict
 
+import etl
 from etl.catalog.collection import build_collection
-from etl.catalog.publish import publish, to_json
+from etl.catalog.colormap import colour
+from etl.catalog.documents import to_json
+from etl.catalog.publish import publish
+from etl.catalog.style import Choices
 from etl.catalog.templates import load_template
 from etl.errors import UsageError
+from etl.load.folder import LocalFolder
+from etl.transform.grid import Grid
 
-from .archives import Continent
+from .archives import NO_DATA, Continent
 from .reading import Document, read_json
 
 
@@ -68,10 +74,20 @@ def test_the_validator_does_reject(collection: Document, validator: JsonSchemaST
 
 
 def test_it_declares_the_extensions_it_uses(collection: Document) -> None:
-    assert collection["stac_extensions"] == [
-        "https://stac-extensions.github.io/datacube/v2.3.0/schema.json",
-        "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
-        "https://stac-extensions.github.io/zarr/v1.1.0/schema.json",
+    declared = {
+        "cf": "0.3.0",
+        "datacube": "2.3.0",
+        "processing": "1.2.0",
+        "projection": "2.0.0",
+        "raster": "2.0.0",
+        "render": "2.0.0",
+        "scientific": "1.0.0",
+        "version": "1.2.0",
+        "zarr": "1.1.0",
+    }
+    assert sorted(collection["stac_extensions"]) == [
+        f"https://stac-extensions.github.io/{name}/v{version}/schema.json"
+        for name, version in declared.items()
     ]
 
 
@@ -134,6 +150,7 @@ def test_a_variable_is_described_as_the_array_it_is(collection: Document, group:
         assert variable.get("description", "").startswith(str(array.attrs.get("long_name", "")))
         is_nan = array.dtype.kind == "f" and np.isnan(array.fill_value)
         assert variable.get("nodata") == ("nan" if is_nan else array.attrs.get("_FillValue"))
+        assert variable.get("cf:standard_name") == array.attrs.get("standard_name")
 
 
 def test_ndvi_comes_first_and_says_how_it_is_packed(collection: Document, group: zarr.Group) -> None:
@@ -149,11 +166,27 @@ def test_flags_are_explained(collection: Document) -> None:
 
 def test_the_summaries_are_those_of_the_frames(collection: Document, frames: xr.Dataset) -> None:
     assert sorted(set(frames["satellite"].values.tolist())) == [1, 2]
-    assert collection["summaries"] == {
+    summaries = collection["summaries"]
+    for name in ("valid_fraction", "ndvi_mean"):
+        span = summaries.pop(f"ndvi_archive:{name}")
+        assert np.float32(span["minimum"]) == frames[name].min()
+        assert np.float32(span["maximum"]) == frames[name].max()
+        assert span["minimum"] < span["maximum"]
+    assert summaries == {
         "constellation": ["sentinel-3"],
+        "instruments": ["olci", "slstr"],
         "platform": ["sentinel-3a", "sentinel-3b"],
+        "gsd": [pytest.approx((71.3 - 34.1) / 17 * 111_133, rel=1e-4)],
         "proj:code": ["EPSG:4326"],
     }
+
+
+def test_the_summaries_of_frames_without_data_have_no_range_of_means(store: LocalFolder) -> None:
+    continent = Continent(store, "Asia", Grid(9, 7, (0.0, 0.0, 9.0, 7.0)))
+    continent.append(["S3A"], NO_DATA)
+    summaries = build_collection(continent.inventory, load_template("collection.json"), "").summaries
+    assert summaries.to_dict()["ndvi_archive:valid_fraction"] == {"minimum": 0.0, "maximum": 0.0}
+    assert "ndvi_archive:ndvi_mean" not in summaries.to_dict()
 
 
 def test_the_frames_are_counted(collection: Document, frames: xr.Dataset) -> None:
@@ -182,8 +215,8 @@ def test_its_dates_are_those_of_the_store(collection: Document, frames: xr.Datas
 def test_the_asset_is_the_group_itself(collection: Document, europe: Continent, group: zarr.Group) -> None:
     root = read_json(europe.path / "ndvi.zarr" / "zarr.json")
     ndvi, attributes = collection["assets"]["ndvi"], group["ndvi"].attrs.asdict()
-    title = ndvi.pop("title")
-    assert title
+    for text in ("title", "description", "processing:lineage", "processing:software", "bands"):
+        assert ndvi.pop(text)
     assert ndvi == {
         "href": "./ndvi.zarr",
         "type": "application/vnd.zarr; version=3",
@@ -196,6 +229,46 @@ def test_the_asset_is_the_group_itself(collection: Document, europe: Continent, 
         "proj:shape": attributes["spatial:shape"],
         "proj:transform": attributes["spatial:transform"],
     }
+
+
+def test_the_band_is_the_array(collection: Document, group: zarr.Group) -> None:
+    ndvi = group["ndvi"]
+    assert isinstance(ndvi, zarr.Array)
+    [band] = collection["assets"]["ndvi"]["bands"]
+    latitude = np.asarray(group["latitude"][:])  # type: ignore[index]
+    metres = 6_367_449 * np.radians(latitude[0] - latitude[1])
+    assert band.pop("raster:spatial_resolution") == pytest.approx(metres, rel=1e-4)
+    assert band == {
+        "name": "ndvi",
+        "description": ndvi.attrs["long_name"],
+        "data_type": ndvi.dtype.name,
+        "nodata": ndvi.fill_value,
+        "unit": ndvi.attrs["units"],
+        "cf:standard_name": "normalized_difference_vegetation_index",
+        "raster:scale": ndvi.attrs["scale_factor"],
+        "raster:offset": 0,
+        "raster:sampling": "area",
+    }
+
+
+def test_it_tells_how_the_values_were_made_and_by_what(collection: Document) -> None:
+    ndvi = collection["assets"]["ndvi"]
+    assert ndvi["processing:software"] == {"ndvi-archive": etl.__version__}
+    assert "code / 4095 × (maximum − minimum) + minimum" in ndvi["processing:lineage"]
+
+
+def test_the_rendering_has_the_colours_of_the_quicklooks(collection: Document) -> None:
+    [(name, render)] = collection["renders"].items()
+    assert render["assets"] == [name] == ["ndvi"]
+    [[first, last]] = render["rescale"]
+    assert list(render["colormap"]) == [str(index) for index in range(256)]
+    index = np.arange(256)
+    stored = np.rint(first + index * (last - first) / 255).astype(np.int16)
+    table = np.array(list(render["colormap"].values()))
+    shown = index > 14
+    np.testing.assert_array_equal(table[shown], colour(stored)[shown])
+    np.testing.assert_array_equal(table[:, 3], np.where(index >= 14, 255, 0))
+    assert render["nodata"] == -32768
 
 
 def test_there_is_a_link_to_the_store(collection: Document) -> None:
@@ -232,6 +305,22 @@ def test_links_are_relative_and_titled_and_none_is_self(
         assert (home / asset["href"]).exists()
 
 
+@pytest.mark.parametrize("kind", ["catalog", "collection"])
+def test_with_a_public_url_all_links_are_absolute_and_it_names_itself(europe: Continent, kind: str) -> None:
+    public = "https://example.org/data/ndvi"
+    publish(europe.store, europe.folder, choices=Choices(public_url=f"{public}/"))
+    key = "catalog.json" if kind == "catalog" else "europe/collection.json"
+    document = read_json(europe.store.root / key)
+    [own] = [link for link in document["links"] if link["rel"] == "self"]
+    assert (own["href"], own["title"]) == (f"{public}/{key}", document["title"])
+    hrefs = [link["href"] for link in document["links"] if link["rel"] not in {"license", "about"}]
+    hrefs += [asset["href"] for asset in document.get("assets", {}).values()]
+    for href in hrefs:
+        assert href.startswith(f"{public}/")
+        assert (europe.store.root / href.removeprefix(f"{public}/")).exists()
+    assert f'archive = "{public}"' in read_json(europe.path / "collection.json")["description"]
+
+
 def test_the_licence_is_linked(collection: Document) -> None:
     assert collection["license"] == "other"
     assert [link["title"] for link in collection["links"] if link["rel"] == "license"]
@@ -247,10 +336,34 @@ def test_root_parent_and_child_agree(europe: Continent, collection: Document) ->
         assert link.title == catalog.title
 
 
-def test_no_placeholder_is_left(europe: Continent, collection: Document) -> None:
+def test_the_texts_tell_of_this_archive(europe: Continent, collection: Document) -> None:
     assert collection["title"] == "Sentinel-3 NDVI of Europe"
     assert "${" not in json.dumps(collection)
     assert "${" not in (europe.store.root / "catalog.json").read_text()
+    for part in (
+        "Sentinel-3A and Sentinel-3B, 2025-01-01 to 2025-01-03",
+        "23 × 17 pixels of 1.84° × 2.188°: about 124 km west to east at 53° N, 243 km north to south",
+        "codes, 0 to 4095",
+        "0.00012 where the range is 1",
+        "at most 0.00005",
+        "lossy",
+        "Contains modified Copernicus Sentinel data 2025",
+    ):
+        assert part in collection["description"], part
+    assert collection["version"] == collection["updated"][:10]
+    assert "Contains modified Copernicus Sentinel data 2025" in collection["sci:citation"]
+
+
+def test_it_follows_good_practice(collection: Document) -> None:
+    assert re.fullmatch(r"[a-z0-9_-]+", collection["id"])
+    assert collection["summaries"]
+    assert len(collection["links"]) <= 20
+    assert all(link["title"] for link in collection["links"])
+    assert len(set(collection["keywords"])) == len(collection["keywords"]) > 5
+    roles = {role for provider in collection["providers"] for role in provider["roles"]}
+    assert roles == {"licensor", "producer", "processor", "host"}
+    for asset in collection["assets"].values():
+        assert {"title", "type", "roles"} <= set(asset)
 
 
 def test_the_snippet_of_the_description_runs(
@@ -275,12 +388,12 @@ def test_the_file_is_readable_json(europe: Continent, collection: Document) -> N
 def test_a_template_can_say_more(europe: Continent, tmp_path: Path) -> None:
     shipped = dict(load_template("collection.json").document)
     citation = "https://stac-extensions.github.io/scientific/v1.0.0/schema.json"
-    shipped |= {"stac_extensions": [citation], "sci:citation": "Somebody, ${continent}"}
+    shipped |= {"stac_extensions": [citation], "sci:citation": "Somebody, ${continent}, ${years}"}
     (tmp_path / "collection.json").write_text(json.dumps(shipped))
     template = load_template("collection.json", tmp_path)
     document = json.loads(to_json(build_collection(europe.inventory, template, "Root")))
     assert document["stac_extensions"][-1] == citation
-    assert document["sci:citation"] == "Somebody, Europe"
+    assert document["sci:citation"] == "Somebody, Europe, 2025"
 
 
 def test_a_template_that_is_no_collection_is_named(europe: Continent, tmp_path: Path) -> None:

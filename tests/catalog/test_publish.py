@@ -11,8 +11,7 @@ import pytest
 from etl.catalog.colormap import colour
 from etl.catalog.publish import publish
 from etl.errors import UsageError
-from etl.load.lease import lease
-from etl.load.stores import LocalFolder
+from etl.load.folder import LocalFolder
 from etl.transform.grid import Grid
 
 from .archives import NO_DATA, Continent
@@ -147,7 +146,7 @@ def test_the_catalog_is_written_under_the_lease_of_the_root(europe: Continent) -
     publish(europe.store, "europe")
     (europe.store.root / "catalog.json").unlink()
     with ThreadPoolExecutor(1) as pool:
-        with lease(europe.store, ""):
+        with europe.store.lease(""):
             publishing = pool.submit(publish, europe.store, "europe")
             with pytest.raises(TimeoutError):
                 publishing.result(timeout=0.3)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from etl.extract.frame import Frame, FrameEntry, Scale
+from etl.load.folder import LocalFolder
 from etl.load.runs import keep_run
-from etl.load.stores import LocalFolder
 from etl.report import RunReport
 from etl.transform.packing import pack
 from tests.load.archives import SMALL

@@ -16,8 +16,8 @@ import zarr
 from etl.demo.encoder import Encoding
 from etl.demo.scene import SceneFrame, scene
 from etl.demo.service import Image, StandIn, Stream, publish
+from etl.load.folder import LocalFolder
 from etl.load.generations import purge_outdated
-from etl.load.stores import LocalFolder
 from tests.cli.test_convert import assert_holds, expected_values, stored
 from tests.conftest import BBOX
 from tests.program import PROGRAM, clean_environment, contents, convert, run, with_token

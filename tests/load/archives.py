@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from etl.errors import StorageError
 from etl.extract.frame import Codes, Frame, FrameEntry, Scale
 from etl.load.archive import Appender
+from etl.load.folder import LocalFolder
 from etl.load.inventory import Inventory, read_inventory
 from etl.load.recovery import recover
 from etl.load.schema import Schema
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.transform.grid import Grid
 from etl.transform.packing import PackedFrame, pack
 
@@ -113,7 +114,7 @@ def frames(numbers: Iterable[int], schema: Schema = SMALL) -> list[PackedFrame]:
     return [frame(number, schema) for number in numbers]
 
 
-def archive(store: LocalFolder, packed: Iterable[PackedFrame], schema: Schema = SMALL) -> Appender:
+def archive(store: Store, packed: Iterable[PackedFrame], schema: Schema = SMALL) -> Appender:
     """Append and commit as one run: what is archived already is left out."""
     inventory = recover(store, FOLDER)
     appender = Appender(store, FOLDER, schema)

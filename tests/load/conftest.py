@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from etl.load.stores import LocalFolder
+from etl.load.folder import LocalFolder
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from etl.errors import StorageError
+from etl.load.folder import LocalFolder
 from etl.load.schema import Schema
-from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
 from etl.transform.packing import PackedFrame
 

@@ -10,9 +10,9 @@ import zarr
 
 from etl.errors import StorageError
 from etl.load.archive import Appender
+from etl.load.folder import LocalFolder
 from etl.load.inventory import read_inventory
 from etl.load.schema import Schema
-from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
 from etl.transform.packing import PackedFrame
 

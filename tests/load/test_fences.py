@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from etl.errors import BusyError, StorageError
-from etl.load.lease import LEASE, lease
+from etl.load.folder import LocalFolder
+from etl.load.holder import LEASE
 from etl.load.recovery import recover
-from etl.load.stores import LocalFolder
 
 from .archives import FOLDER, archive, assert_holds, frames
 
@@ -15,7 +15,7 @@ from .archives import FOLDER, archive, assert_holds, frames
 def test_a_writer_whose_lock_file_was_removed_writes_no_more(store: LocalFolder) -> None:
     archive(store, frames((1, 2)))
 
-    with lease(store, FOLDER):
+    with store.lease(FOLDER):
         (store.root / FOLDER / LEASE).unlink()
         with pytest.raises(BusyError, match="was removed"):
             archive(store, frames((1, 2, 3)))
@@ -27,9 +27,9 @@ def test_two_writers_after_the_lock_file_was_removed_are_never_two(store: LocalF
     archive(store, frames((1, 2)))
     other = LocalFolder(store.root)
 
-    with lease(store, FOLDER):
+    with store.lease(FOLDER):
         (store.root / FOLDER / LEASE).unlink()
-        with lease(other, FOLDER):
+        with other.lease(FOLDER):
             archive(other, frames((1, 2, 3)))
             with pytest.raises(BusyError):
                 store.put(f"{FOLDER}/anything", b"")
@@ -48,7 +48,7 @@ def test_links_that_lead_out_of_the_archive_are_refused_and_nothing_there_is_tou
     (store.root / FOLDER).mkdir(parents=True)
     (store.root / FOLDER / name).symlink_to(elsewhere if name == ".partial" else precious)
 
-    with pytest.raises(StorageError), lease(store, FOLDER):
+    with pytest.raises(StorageError), store.lease(FOLDER):
         recover(store, FOLDER)
 
     assert precious.read_bytes() == b"precious"

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from etl.load.folder import LocalFolder
 from etl.load.gaps import Gap, gaps
 from etl.load.inventory import Inventory
-from etl.load.stores import LocalFolder
 from tests.load.archives import SMALL
 
 FLAGS = {"S3A": 1, "S3B": 2}

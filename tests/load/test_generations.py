@@ -11,6 +11,7 @@ import zarr
 
 from etl.errors import BusyError, StorageError
 from etl.load.archive import Appender
+from etl.load.folder import LocalFolder
 from etl.load.generations import (
     check_replaceable,
     finish_replacing,
@@ -22,7 +23,6 @@ from etl.load.generations import (
 from etl.load.inventory import read_inventory
 from etl.load.recovery import recover
 from etl.load.schema import Schema
-from etl.load.stores import LocalFolder
 
 from .archives import (
     FOLDER,

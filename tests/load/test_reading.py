@@ -8,9 +8,9 @@ import rioxarray  # noqa: F401 - registers the `rio` accessor
 import xarray as xr
 
 from etl.load.archive import Appender
+from etl.load.folder import LocalFolder
 from etl.load.inventory import read_inventory
 from etl.load.schema import Layout, Schema
-from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
 from etl.transform.packing import crc32c, recover_codes
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from etl.errors import StorageError
+from etl.load.folder import LocalFolder
 from etl.load.inventory import read_inventory
 from etl.load.recovery import recover
-from etl.load.stores import LocalFolder
 
 from .archives import (
     ALONG_TIME,

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from etl.errors import StorageError
+from etl.load.folder import LocalFolder
 from etl.load.runs import keep_run, runs
-from etl.load.stores import LocalFolder
 from tests.load.archives import FOLDER
 
 START = datetime(2021, 3, 1, 2, 30, tzinfo=UTC)

@@ -13,8 +13,8 @@ from pyproj import CRS
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from etl.load.folder import LocalFolder
 from etl.load.schema import Layout, Schema, empty_group
-from etl.load.stores import LocalFolder
 from etl.transform.grid import Grid
 
 from .archives import ALONG_TIME, SMALL, archive, frames, group_path

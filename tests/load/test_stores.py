@@ -10,8 +10,7 @@ import pytest
 import zarr
 
 from etl.errors import IncompatibleError, StorageError
-from etl.load.lease import lease
-from etl.load.stores import PARTIAL, LocalFolder
+from etl.load.folder import PARTIAL, LocalFolder
 
 from .archives import FOLDER, archive, assert_holds, frames
 
@@ -61,7 +60,7 @@ def test_folders_are_listed_in_order_without_files_and_hidden_ones(store: LocalF
 
 def test_a_place_is_empty_until_something_was_put_there(store: LocalFolder) -> None:
     assert store.is_empty()
-    with lease(store, ""):
+    with store.lease(""):
         assert store.is_empty()
     store.put("catalog.json", b"{}")
     assert not store.is_empty()
@@ -75,7 +74,7 @@ def test_a_file_is_no_place_for_an_archive(tmp_path: Path) -> None:
             ask()
     with pytest.raises(StorageError, match=str(store.root / "a/b")):
         store.put("a/b", b"")
-    with pytest.raises(StorageError, match=str(store.root)), lease(store, FOLDER):
+    with pytest.raises(StorageError, match=str(store.root)), store.lease(FOLDER):
         pytest.fail("a lease was given where nothing can be written")
     assert (tmp_path / "file").read_bytes() == b"kept"
 
@@ -172,7 +171,7 @@ def test_an_archive_survives_a_full_disk_and_is_continued_when_there_is_space(sm
 def test_a_lease_on_a_full_disk_is_refused_by_name(small_disk: Path) -> None:
     store = LocalFolder(small_disk)
     _fill(small_disk / "filler")
-    with pytest.raises(StorageError, match="No space left") as refusal, lease(store, ""):
+    with pytest.raises(StorageError, match="No space left") as refusal, store.lease(""):
         pytest.fail("a lease was given that names no holder")
     assert str(small_disk) in str(refusal.value)
 
@@ -186,7 +185,7 @@ def test_a_read_only_disk_is_named_and_can_still_be_read(
     for key in (f"{FOLDER}/a", "asia/a"):
         with pytest.raises(StorageError, match=f"cannot write {small_disk}/{key}: Read-only"):
             store.put(key, b"new")
-    with pytest.raises(StorageError, match="Read-only"), lease(store, "asia"):
+    with pytest.raises(StorageError, match="Read-only"), store.lease("asia"):
         pytest.fail("a lease was given where nothing can be written")
     assert_holds(store, frames([1, 2]))
 
@@ -226,7 +225,7 @@ def test_an_object_and_the_way_to_it_are_on_the_disk_when_put_returns(
     store: LocalFolder, synced: list[tuple[Path, int]], *, leased: bool
 ) -> None:
     if leased:
-        with lease(store, "europe"):
+        with store.lease("europe"):
             store.put("europe/a/b", b"12345")
     else:
         store.put("europe/a/b", b"12345")

@@ -12,10 +12,10 @@ import pytest
 import zarr
 
 from etl.errors import StorageError
+from etl.load.folder import LocalFolder
 from etl.load.generations import finish_replacing, prepare_replacing, side_folder
 from etl.load.inventory import GROUP
 from etl.load.schema import Keys, Layout, Schema
-from etl.load.stores import LocalFolder
 from etl.load.verify.continent import check_structure
 from etl.load.verify.documents import check_documents
 from etl.load.verify.findings import Finding, Verdict

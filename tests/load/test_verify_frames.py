@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import zarr
 
+from etl.load.folder import LocalFolder
 from etl.load.schema import Layout, Schema
-from etl.load.stores import LocalFolder
 from etl.load.verify.findings import Finding
 from etl.transform.grid import Grid
 from tests.conftest import BBOX

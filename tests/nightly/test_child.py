@@ -20,8 +20,10 @@ def test_every_key_is_an_option_of_convert(tmp_path: Path) -> None:
         archive = "ndvi"
         api_url = "https://streamer.example/api"
         token_file = "token"
+        public_url = "https://archive.example/ndvi"
         layout = "flat"
         templates = "."
+        items = "frame"
         deadline = "6h"
         wait = inf
         stale_after = 7

@@ -6,7 +6,7 @@ import zarr
 
 from etl.load.inventory import COLLECTION, ROOT
 from etl.load.schema import FORMAT
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.load.verify.columns import check_columns, check_coordinates, read_columns
 from etl.load.verify.documents import check_documents
 from etl.load.verify.findings import Verdict
@@ -14,7 +14,7 @@ from etl.load.verify.objects import check_objects
 from etl.load.verify.snapshot import UNREADABLE, Snapshot, array_of, documents_of, read_json, root_key
 
 
-def check_structure(store: LocalFolder, folder: str, verdict: Verdict) -> tuple[Snapshot | None, set[int]]:
+def check_structure(store: Store, folder: str, verdict: Verdict) -> tuple[Snapshot | None, set[int]]:
     """Check everything of a continent's group that does not need its frames decoded.
 
     The root is read once: what others commit meanwhile lies beyond it, and is no finding.
@@ -44,7 +44,7 @@ def check_structure(store: LocalFolder, folder: str, verdict: Verdict) -> tuple[
     return snapshot, check_objects(snapshot, verdict)
 
 
-def _root(store: LocalFolder, folder: str, verdict: Verdict) -> dict[str, Any] | None:
+def _root(store: Store, folder: str, verdict: Verdict) -> dict[str, Any] | None:
     """The root, if it is one of this program's; otherwise what is wrong, or a note, is in the verdict."""
     key = root_key(folder)
     root = read_json(store, key)

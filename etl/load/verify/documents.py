@@ -10,7 +10,7 @@ from etl.load.archive import with_length
 from etl.load.generations import side_folder
 from etl.load.inventory import ROOT, folder_of
 from etl.load.schema import ALONG_TIME, FORMAT, Keys, Layout, Schema, empty_group
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.load.verify.findings import Verdict, differences
 from etl.load.verify.snapshot import UNREADABLE, Document, array_of, documents_of, read_json, root_key
 from etl.transform.grid import Grid
@@ -21,7 +21,7 @@ _TEXTS = ("title", "source", "long_name", "comment")
 _LARGEST_SIDE = 1 << 16
 
 
-def check_documents(store: LocalFolder, folder: str, group_key: str, root: Document, verdict: Verdict) -> int:
+def check_documents(store: Store, folder: str, group_key: str, root: Document, verdict: Verdict) -> int:
     """Compare the root with what the schema writes, and every array's own metadata with the root.
 
     Returns:
@@ -103,9 +103,7 @@ def _check_folder(folder: str, schema: Schema, group_key: str, verdict: Verdict)
         )
 
 
-def _check_root(
-    store: LocalFolder, group_key: str, root: Document, expected: Document, verdict: Verdict
-) -> None:
+def _check_root(store: Store, group_key: str, root: Document, expected: Document, verdict: Verdict) -> None:
     where = f"{group_key}/{ROOT}"
     if _attributes(root).get("ndvi_archive_format") != FORMAT:
         return
@@ -134,7 +132,7 @@ def _tell(found: object, expected: object, prefix: str, where: str, verdict: Ver
             verdict.found("metadata", f"{prefix}{difference}", where)
 
 
-def _normal(store: LocalFolder, group_key: str, name: str, document: Document) -> object:
+def _normal(store: Store, group_key: str, name: str, document: Document) -> object:
     """A document as this version of Zarr writes it: defaults may be left out, or written."""
     normal: object = json.loads(json.dumps(array_of(store, group_key, name, document).metadata.to_dict()))
     return normal
@@ -155,7 +153,7 @@ def _check_own(
         verdict.found("metadata", f"{difference} as in the root", where)
 
 
-def _rebuilt(store: LocalFolder, folder: str) -> Mapping[str, Document]:
+def _rebuilt(store: Store, folder: str) -> Mapping[str, Document]:
     """The documents that a finished rebuild puts in the place of the present ones."""
     root = read_json(store, root_key(side_folder(folder)))
     return documents_of(root) if isinstance(root, dict) else {}

@@ -17,10 +17,11 @@ from etl.load.verify.chunks import BLOSC_HEADER, fault_of_chunk, fault_of_shard,
 from etl.load.verify.findings import Verdict
 from etl.load.verify.snapshot import Snapshot
 
-BESIDE = (COLLECTION, "thumbnail.png", "overview.png")
+BESIDE = (COLLECTION, "thumbnail.png", "overview.png", "items.parquet")
 """Files beside the group; the catalog's part of the verification reads them."""
 
-_RUNS = "runs/"
+_FOLDERS = ("runs/", "items/")
+"""Folders beside the group: reports, which nothing is said about, and items, which are the catalog's part."""
 
 Index = tuple[int, ...]
 
@@ -111,7 +112,7 @@ def _check_strays(snapshot: Snapshot, strays: set[str], verdict: Verdict) -> Non
         verdict.note(f"{replaced} objects are of the group before or after a rebuild; they go by themselves")
     for key in snapshot.store.keys(snapshot.folder):
         place = key.removeprefix(f"{snapshot.folder}/")
-        if not (place.startswith((f"{GROUP}/", _RUNS)) or place in BESIDE):
+        if not (place.startswith((f"{GROUP}/", *_FOLDERS)) or place in BESIDE):
             verdict.found("object", "does not belong into the archive", key)
 
 

@@ -13,7 +13,7 @@ from zarr.storage import StorePath
 
 from etl.extract.frame import SATELLITES
 from etl.load.inventory import GROUP, ROOT
-from etl.load.stores import LocalFolder
+from etl.load.stores import Store
 from etl.load.verify.findings import FrameName
 
 UNREADABLE = (
@@ -47,7 +47,7 @@ class Snapshot:
         columns: the values of the arrays along time that could be read, by name, each of shape (frames,).
     """
 
-    store: LocalFolder
+    store: Store
     folder: str
     root: Document
     length: int
@@ -92,7 +92,7 @@ def documents_of(root: Document) -> Mapping[str, Document]:
     return {name: document for name, document in documents.items() if isinstance(document, Mapping)}
 
 
-def array_of(store: LocalFolder, group_key: str, name: str, document: Document) -> zarr.Array[Any]:
+def array_of(store: Store, group_key: str, name: str, document: Document) -> zarr.Array[Any]:
     """An array as a document describes it.
 
     Raises:
@@ -101,7 +101,7 @@ def array_of(store: LocalFolder, group_key: str, name: str, document: Document) 
     return zarr.Array.from_dict(StorePath(store.zarr(group_key), name), dict(document))
 
 
-def read_json(store: LocalFolder, key: str) -> dict[str, Any] | str:
+def read_json(store: Store, key: str) -> dict[str, Any] | str:
     """A JSON object, or what is wrong with the file that should hold it."""
     data = store.get(key)
     if data is None:

@@ -1,0 +1,135 @@
+"""Writing the items of a continent: only those that are new or have changed.
+
+A month's catalog is written after its items and holds their digest. Where it is there as it should be, so are
+they, and none of them is read.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+
+from etl.catalog.documents import put_changed, to_json
+from etl.catalog.items import (
+    ITEM_PIXELS,
+    Document,
+    Surroundings,
+    build_item,
+    image_key,
+    item_key,
+    items_folder,
+    month_key,
+    months,
+    year_key,
+    years,
+)
+from etl.catalog.periods import build_month, build_year, digest
+from etl.catalog.quicklook import quicklook
+from etl.load.inventory import Inventory
+from etl.load.stores import Store
+from etl.signals import at_once
+
+Told = Callable[[int, int], None]
+"""Called with the number of items that are done, and of all."""
+
+
+def publish_items(around: Surroundings, told: Told | None = None) -> int:
+    """Bring the items, their quicklooks and the catalogs of months and years up to what is committed.
+
+    Items come before the month that links to them, and months before their year. What is no longer of use
+    stays, so that no link leads nowhere; see `remove_stale`. A signal or the deadline ends it between two
+    items; the next run goes on from there.
+
+    Args:
+        around: what the items are within.
+        told: is told how far it is.
+
+    Returns:
+        Bytes written.
+
+    Raises:
+        IncompatibleError: A frame that is to be drawn is damaged.
+        StorageError: The storage refuses a read or a write.
+    """
+    inventory = around.inventory
+    present = set(inventory.store.keys(items_folder(inventory.folder)))
+    written = done = 0
+    for month, positions in months(inventory).items():
+        written += _publish_month(around, month, positions, present)
+        done += len(positions)
+        if told:
+            told(done, len(inventory))
+    for year, its_months in years(inventory).items():
+        data = to_json(build_year(around, year, its_months))
+        written += put_changed(inventory.store, year_key(inventory.folder, year), data)
+    return written
+
+
+def remove_stale(store: Store, folder: str, inventory: Inventory | None) -> None:
+    """Remove what is no item, quicklook or catalog of the frames; call it when nothing links to it any more.
+
+    Args:
+        store: the archive's storage.
+        folder: the continent's folder.
+        inventory: the frames that have items; None where none is to have one.
+
+    Raises:
+        StorageError: The storage refuses to remove it.
+    """
+    if inventory is None:
+        store.delete(items_folder(folder))
+        return
+    for key in sorted(set(store.keys(items_folder(folder))) - set(known_keys(inventory))):
+        store.delete(key)
+
+
+def known_keys(inventory: Inventory) -> Iterable[str]:
+    """Keys of all items, quicklooks and catalogs of months and years."""
+    for year, its_months in years(inventory).items():
+        yield year_key(inventory.folder, year)
+        for month in its_months:
+            yield month_key(inventory.folder, month)
+    for position in range(len(inventory)):
+        key = item_key(inventory, position)
+        yield from (key, image_key(key))
+
+
+def _publish_month(around: Surroundings, month: str, positions: list[int], present: set[str]) -> int:
+    inventory = around.inventory
+    store, own = inventory.store, month_key(inventory.folder, month)
+    items = {position: build_item(around, position) for position in positions}
+    files = {item_key(inventory, position): to_json(item) for position, item in items.items()}
+    catalog = to_json(build_month(around, month, positions, digest(files.values())))
+    needed = {*files, *map(image_key, files)}
+    if own in present and needed <= present and store.get(own) == catalog:
+        return 0
+    written = 0
+    redescribed = {}
+    for (position, item), (key, data) in zip(items.items(), files.items(), strict=True):
+        found = store.get(key) if key in present else None
+        if image_key(key) not in present or not _shows_same(found, item):
+            written += at_once(lambda: 0) + _draw(inventory, position, key, data)
+        elif found != data:
+            redescribed[key] = data
+    store.put_all(redescribed)
+    store.put(own, catalog)
+    return written + sum(map(len, redescribed.values())) + len(catalog)
+
+
+def _draw(inventory: Inventory, position: int, key: str, item: bytes) -> int:
+    """Write a frame's quicklook, then its item."""
+    image = quicklook(inventory.frame(position), ITEM_PIXELS)
+    written = put_changed(inventory.store, image_key(key), image)
+    return written + put_changed(inventory.store, key, item)
+
+
+def _shows_same(found: bytes | None, item: Document) -> bool:
+    """Whether the item that is there is of the same pixels, and its quicklook of the same size."""
+    if found is None:
+        return False
+    try:
+        return _look(json.loads(found)) == _look(item)
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
+def _look(item: Document) -> object:
+    return item["properties"]["ndvi_archive:checksum"], item["assets"]["thumbnail"]["proj:shape"]

@@ -1,0 +1,62 @@
+"""`ndvi-archive catalog`: write the STAC catalog anew, from the frames that are archived."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from etl.catalog.style import Choices, Items
+from etl.cli.options import archive_option, items_option, option, public_url_option, templates_option
+from etl.cli.output import Output
+from etl.load.stores import open_store
+from etl.pipeline.cataloguing import Catalogued, catalogue
+from etl.report import frames, json_line, size
+from etl.signals import ending_on_signals
+
+
+@click.command(epilog="Example: ndvi-archive catalog --archive /data/ndvi --items frame")
+@archive_option
+@public_url_option
+@items_option
+@option(
+    "--geoparquet/--no-geoparquet",
+    default=None,
+    help="Export the items as one STAC-GeoParquet file as well.  [default: as before, else not]",
+)
+@templates_option
+@option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for a run that is writing.  [default: stop at once]",
+)
+@option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
+@click.pass_obj
+def catalog(  # noqa: PLR0917 - Click passes one value an option
+    output: Output,
+    archive: str,
+    public_url: str | None,
+    items: Items | None,
+    geoparquet: bool | None,
+    templates: Path | None,
+    wait: float,
+    progress: bool,
+) -> None:
+    """Write the STAC catalog of all continents, from the archived frames and the templates.
+
+    Only what has changed is written. What is chosen here stays: every later run of convert keeps the catalog
+    so. An interrupted run goes on where it was when it is started again.
+    """
+    choices = Choices(items, geoparquet, public_url)
+    with ending_on_signals(), output.progress(bar=progress) as show:
+        done = catalogue(open_store(archive), templates, choices, wait, show)
+    output.result(
+        "\n".join(map(_line, done)) or "no frames are archived yet",
+        json_line({"archive": archive, "continents": [asdict(each) for each in done]}),
+    )
+
+
+def _line(done: Catalogued) -> str:
+    what = f"{size(done.bytes_written)} written" if done.bytes_written else "up to date"
+    return f"{done.continent}: {frames(done.frames)}, {what}"

@@ -1,0 +1,21 @@
+"""Folders that survive a power loss."""
+
+import os
+from pathlib import Path
+
+
+def make_folders(folder: Path) -> None:
+    """Create a folder and those above it, each one durably."""
+    if not folder.is_dir():
+        make_folders(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names in a folder survive a power loss."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

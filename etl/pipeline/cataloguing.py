@@ -1,0 +1,81 @@
+"""Writing the catalog of a whole archive, from what is committed."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from etl.catalog.publish import publish
+from etl.catalog.style import Choices
+from etl.errors import ArchiveError, UsageError
+from etl.load.inventory import GROUP, read_inventory
+from etl.load.stores import Store
+from etl.signals import deferred
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Catalogued:
+    """A continent whose catalog is up to date.
+
+    Attributes:
+        continent: its name.
+        folder: its folder in the archive.
+        frames: how many frames are catalogued.
+        bytes_written: bytes that were written; none where nothing had changed.
+    """
+
+    continent: str
+    folder: str
+    frames: int
+    bytes_written: int
+
+
+def catalogue(
+    store: Store,
+    templates: Path | None = None,
+    choices: Choices | None = None,
+    wait: float = 0.0,
+    told: Callable[[int, int], None] | None = None,
+) -> list[Catalogued]:
+    """Bring the catalog of every continent up to what is committed.
+
+    One that cannot be catalogued does not keep the others from it.
+
+    Args:
+        store: the archive's storage.
+        templates: folder of the templates; those that come with the program if None.
+        choices: what is to be otherwise than it was.
+        wait: seconds to wait for a run that is writing.
+        told: is told how many items of a continent are done, and of how many.
+
+    Raises:
+        UsageError: There is no archive, or a template or a choice cannot be used.
+        ArchiveError: A continent is damaged, in use, or refused by the storage; the others are catalogued.
+    """
+    folders = [folder for folder in store.folders() if store.exists(f"{folder}/{GROUP}")]
+    if not folders:
+        raise UsageError(f"there is no archive in {store}", "check --archive, or run ndvi-archive convert")
+    done: list[Catalogued] = []
+    failed: list[ArchiveError] = []
+    for folder in folders:
+        try:
+            with store.lease(folder, wait):
+                inventory = read_inventory(store, folder)
+                if inventory is None or not len(inventory):
+                    continue
+                with deferred():
+                    store.clear_partial(folder)
+                    written = publish(store, folder, templates, choices, told)
+            done.append(Catalogued(inventory.continent, folder, len(inventory), written))
+        except UsageError:
+            raise
+        except ArchiveError as error:
+            failed.append(error)
+    for other in failed[1:]:
+        fields = {"exit_code": other.exit_code}
+        log.error("%s", other, extra={"event": "another_error", "fields": fields})
+    if failed:
+        raise failed[0]
+    return done

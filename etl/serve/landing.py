@@ -1,0 +1,39 @@
+"""The page `/`: what the archive holds, and how to open it, for people."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from etl import __version__
+from etl.report import ago, size
+from etl.serve.continents import Continent, Damaged
+
+PAGES = Path(__file__).with_name("pages")
+"""The page's template, and its style and script, which are served as they are."""
+
+_JINJA = Environment(
+    loader=FileSystemLoader(PAGES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_JINJA.filters |= {"size": size, "ago": ago}
+
+
+def landing_page(continents: Sequence[Continent | Damaged], url: str, built: Collection[str]) -> str:
+    """The page as HTML.
+
+    Args:
+        continents: what the archive holds.
+        url: the address of this server as the reader has it, without a slash at the end.
+        built: which of the pages `viewer` and `browser` this installation has.
+    """
+    return _JINJA.get_template("landing.html").render(
+        continents=[found for found in continents if isinstance(found, Continent)],
+        damaged=[found for found in continents if isinstance(found, Damaged)],
+        url=url,
+        built=built,
+        version=__version__,
+    )

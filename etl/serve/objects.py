@@ -1,0 +1,162 @@
+"""Reading the objects of an archive without blocking: parts of them, with what identifies their contents."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore
+from zarr.storage import ObjectStore
+
+from etl.errors import StorageError
+from etl.load.folder import LocalFolder
+from etl.load.stores import Store
+from etl.serve.ranges import Range
+
+_PIECE = 256 * 1024
+"""Bytes handed on at a time."""
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What is known of an object without reading it.
+
+    Attributes:
+        size: length in bytes.
+        etag: entity tag, quoted, of exactly these bytes; None where the storage gives none.
+    """
+
+    size: int
+    etag: str | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an object, or all of it.
+
+    Attributes:
+        meta: of the whole object.
+        start: position of the first byte.
+        stop: position after the last byte.
+        pieces: its bytes; they are read while this is iterated.
+    """
+
+    meta: Meta
+    start: int
+    stop: int
+    pieces: AsyncIterator[bytes]
+
+
+class NotSatisfiable(Exception):  # noqa: N818 - named as HTTP names it
+    """No byte of the object is in the range asked for.
+
+    Attributes:
+        meta: of the object.
+    """
+
+    def __init__(self, meta: Meta) -> None:
+        super().__init__()
+        self.meta = meta
+
+
+class Objects:
+    """The objects of an archive, in a folder or a bucket."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._root: Path | None = None
+        self._objects: Any
+        if isinstance(store, LocalFolder):
+            self._root = store.root.resolve()
+            self._objects = LocalStore(self._root)
+        else:
+            objects = store.zarr("")
+            assert isinstance(objects, ObjectStore)  # noqa: S101 - for the type checker
+            self._objects = objects.store
+
+    async def head(self, key: str) -> Meta | None:
+        """What is known of an object, or None where there is no such object.
+
+        Raises:
+            StorageError: The storage refuses, or cannot be reached.
+        """
+        try:
+            return _meta(await obstore.head_async(self._objects, key)) if await self._is_there(key) else None
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError, ValueError) as error:
+            raise self._refused(key, error) from None
+
+    async def read(self, key: str, wanted: Range | None = None) -> Part | None:
+        """An object, or the part of it that is wanted, or None where there is no such object.
+
+        Raises:
+            NotSatisfiable: Nothing of it is wanted.
+            StorageError: The storage refuses, or cannot be reached.
+        """
+        try:
+            if not await self._is_there(key):
+                return None
+            if wanted is None:
+                return await self._get(key, {})
+            try:
+                return _satisfied(await self._get(key, {"range": _as_obstore_has_it(wanted)}), wanted)
+            except BaseError:
+                # Storages say in many ways that a range is beyond the end, and not all know suffixes.
+                pass
+            meta = _meta(await obstore.head_async(self._objects, key))
+            span = wanted.within(meta.size)
+            if span is None:
+                raise NotSatisfiable(meta)
+            return await self._get(key, {"range": span})
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError, ValueError) as error:
+            raise self._refused(key, error) from None
+
+    async def _get(self, key: str, options: Any) -> Part:  # noqa: ANN401 - as obstore has it
+        result = await obstore.get_async(self._objects, key, options=options)
+        start, stop = result.range
+        return Part(_meta(result.meta), start, stop, _pieces(result))
+
+    async def _is_there(self, key: str) -> bool:
+        """Whether a file may be there: a link that leads out of the folder is not followed."""
+        if self._root is None:
+            return True
+        return await asyncio.to_thread(_is_inside, self._root / key, self._root)
+
+    def _refused(self, key: str, error: Exception) -> StorageError:
+        reason = str(error).partition("\n")[0][:300]
+        return StorageError(f"cannot read {self._store.location(key)}: {reason}", "check the storage")
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    try:
+        actual = path.resolve(strict=True)
+    except (FileNotFoundError, NotADirectoryError, RuntimeError):
+        return False
+    return actual.is_relative_to(root) and actual.is_file()
+
+
+def _meta(found: Any) -> Meta:  # noqa: ANN401 - as obstore has it
+    return Meta(found["size"], found["e_tag"] or None)
+
+
+def _as_obstore_has_it(wanted: Range) -> object:
+    if wanted.first is None:
+        return {"suffix": wanted.last}
+    return {"offset": wanted.first} if wanted.last is None else (wanted.first, wanted.last + 1)
+
+
+def _satisfied(part: Part, wanted: Range) -> Part:
+    if wanted.within(part.meta.size) is None:
+        raise NotSatisfiable(part.meta)
+    return part
+
+
+async def _pieces(result: Any) -> AsyncIterator[bytes]:  # noqa: ANN401 - as obstore has it
+    async for piece in result.stream(min_chunk_size=_PIECE):
+        yield bytes(piece)

@@ -1,0 +1,15 @@
+// A button to copy each snippet; the page is complete without.
+for (const snippet of document.querySelectorAll("pre")) {
+  const text = snippet.textContent;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+    button.addEventListener("blur", () => (button.textContent = "Copy"), { once: true });
+  });
+  // Only over HTTPS and on this machine can a page write to the clipboard.
+  if (navigator.clipboard) snippet.append(button);
+}

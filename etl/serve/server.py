@@ -1,0 +1,87 @@
+"""Listening on an address, and answering until told to end."""
+
+import logging
+import os
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from etl.errors import UsageError
+
+_SECONDS_TO_FINISH = 5
+"""How long answers under way may take after the server was told to end."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen on an address; requests wait until they are answered.
+
+    Args:
+        host: name or address of one of this machine's interfaces.
+        port: port, or 0 for one that is free.
+
+    Raises:
+        UsageError: The address cannot be had.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.create_server(address[:2], family=family, backlog=1024)
+    except (OSError, UnicodeError, OverflowError) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number and number > 0 else getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"cannot listen on port {port} of {host}: {reason}", "give another --port or --host"
+        ) from error
+    # Otherwise the kernel holds the end of every small answer back for 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """The address of a listening socket as a browser on this machine can open it."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what was listened on
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve_on(listening: socket.socket, app: ASGIApp) -> None:
+    """Answer requests until SIGINT or SIGTERM, then finish those under way."""
+    config = uvicorn.Config(
+        app,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+    )
+    server = uvicorn.Server(config)
+    _tell_in_one_line(logging.getLogger("uvicorn.error"))
+
+    def end(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # uvicorn has handlers of its own while it runs, and afterwards raises what it got for these.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    server.run([listening])
+
+
+def _tell_in_one_line(logger: logging.Logger) -> None:
+    """Let uvicorn's warnings and errors be lines of this program's log, without tracebacks."""
+    own = logging.getLogger("etl")
+    logger.handlers, logger.propagate = list(own.handlers), False
+    logger.setLevel(max(own.getEffectiveLevel(), logging.WARNING))
+    logger.addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        record.msg, record.args = f"{record.getMessage().strip()}: {type(error).__name__}: {error}", ()
+        record.exc_info = None
+    return True

@@ -1,0 +1,28 @@
+// What is around the frames: coastlines (Natural Earth, in the public domain) and a graticule, nothing from elsewhere.
+import GeoJSON from "ol/format/GeoJSON.js";
+import Graticule from "ol/layer/Graticule.js";
+import VectorLayer from "ol/layer/Vector.js";
+import VectorSource from "ol/source/Vector.js";
+import Stroke from "ol/style/Stroke.js";
+import Style from "ol/style/Style.js";
+import { mesh } from "topojson-client";
+
+export function graticule() {
+  return new Graticule({
+    strokeStyle: new Stroke({ color: "rgba(128, 128, 128, 0.35)", width: 1 }),
+    showLabels: true,
+    targetSize: 140,
+  });
+}
+
+/** The coastlines come once the map is there. */
+export function coastlines() {
+  const source = new VectorSource();
+  import("world-atlas/land-50m.json").then(({ default: land }) => {
+    source.addFeatures(new GeoJSON().readFeatures({ type: "Feature", geometry: mesh(land, land.objects.land) }));
+  });
+  return new VectorLayer({
+    source,
+    style: new Style({ stroke: new Stroke({ color: "rgba(60, 70, 65, 0.75)", width: 1 }) }),
+  });
+}
