@@ -14,7 +14,7 @@ from etl.extract.frame import SATELLITES
 from etl.load.inventory import CATALOG, GROUP, folder_of, read_inventory
 from etl.load.served import Served
 from etl.load.stores import Store, open_store
-from etl.transform.packing import VALID_FROM
+from etl.transform.packing import FILL_VALUE, SCALE_FACTOR, VALID_FROM
 
 _OF_THE_WHOLE = ("zarr_conventions", "spatial:", "proj:", "GeoTransform")
 """Attributes of the stored grid: they would be wrong of a part of it, and NetCDF cannot hold some of them."""
@@ -53,10 +53,23 @@ def open_archive(url: str | PathLike[str], continent: str, *, mask: bool | float
     satellites = np.array([names[int(flag)] for flag in dataset.satellite.values])
     attributes = {"long_name": dataset.satellite.attrs["long_name"]}
     dataset = dataset.assign_coords(satellite=("time", satellites, attributes))
+    dataset = _exportable(dataset)
     for part in (dataset, dataset.ndvi, dataset.crs):
         part.attrs = {name: value for name, value in part.attrs.items() if not name.startswith(_OF_THE_WHOLE)}
     if lowest is not None:
-        dataset["ndvi"] = dataset.ndvi.where(dataset.ndvi >= lowest).assign_attrs(dataset.ndvi.attrs)
+        stored = dataset.ndvi
+        dataset["ndvi"] = stored.where(stored >= lowest).assign_attrs(stored.attrs)
+        dataset.ndvi.encoding = stored.encoding
+    return dataset
+
+
+def _exportable(dataset: xr.Dataset) -> xr.Dataset:
+    """Let copies be packed as in the archive, but not chunked as there, which parts of it would not fit."""
+    dataset = dataset.drop_encoding()
+    dataset.ndvi.encoding = {"dtype": "int16", "scale_factor": SCALE_FACTOR, "_FillValue": FILL_VALUE}
+    for name in ("latitude", "longitude"):
+        # xarray would give coordinates one, which CF forbids.
+        dataset[name].encoding = {"_FillValue": None}
     return dataset
 
 

@@ -96,7 +96,13 @@ COLUMNS: Mapping[str, Column] = {
     "time": Column(
         "int64",
         NO_TIME,
-        {"standard_name": "time", "long_name": "sensing start (UTC)", "axis": "T", **_EPOCH},
+        {
+            "standard_name": "time",
+            "long_name": "sensing start (UTC)",
+            "axis": "T",
+            "units_metadata": "leap_seconds: none",
+            **_EPOCH,
+        },
     ),
     "satellite": Column(
         "int8",
@@ -237,6 +243,7 @@ def _group_attributes(schema: Schema) -> dict[str, JSON]:
         "Conventions": "CF-1.11",
         "title": f"Daily Sentinel-3 NDVI of {schema.continent}",
         "source": "DestinEStreamer (Destination Earth): HEVC video of Sentinel-3 NDVI, one scale a frame",
+        "history": "decoded and packed as steps of 0.0001 by ndvi-archive; archived_at tells when",
         "ndvi_archive_format": FORMAT,
         "continent": schema.continent,
         "coordinates": "crs",
@@ -261,6 +268,7 @@ def _ndvi_attributes(schema: Schema) -> dict[str, JSON]:
 
 def _crs_attributes(grid: Grid) -> dict[str, JSON]:
     return {
+        "long_name": "WGS 84, EPSG:4326",
         "grid_mapping_name": "latitude_longitude",
         "crs_wkt": _CRS_WKT,
         "semi_major_axis": 6378137.0,

@@ -15,8 +15,8 @@ from etl.load.verify.findings import Verdict, differences
 from etl.load.verify.snapshot import UNREADABLE, Document, array_of, documents_of, read_json, root_key
 from etl.transform.grid import Grid
 
-_TEXTS = ("title", "source", "long_name", "comment")
-"""Attributes for people only: another version of the program may word them otherwise."""
+_TEXTS = ("title", "source", "history", "long_name", "comment", "units_metadata")
+"""Attributes that nothing depends on: another version of the program may word them otherwise."""
 
 _LARGEST_SIDE = 1 << 16
 
