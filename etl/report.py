@@ -7,14 +7,25 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from math import isfinite
 from time import perf_counter
+from typing import Protocol
 
 from humanize import naturaltime
 
 from etl import __version__
 from etl.extract.frame import FrameEntry
 
-Progress = Callable[[int, int], None]
-"""Called with the number of frames done and planned."""
+
+class Progress(Protocol):
+    """Called to tell how far a run is."""
+
+    def __call__(self, done: int, planned: int, what: str = "frames", /) -> None:
+        """So many are done, of so many: of the frames, or of the catalog's items."""
+
+
+def of_items(progress: Progress | None) -> Callable[[int, int], None] | None:
+    """What to call with the number of items done and planned."""
+    return progress and (lambda done, planned: progress(done, planned, "items"))
+
 
 ODDITIES = {
     "late": "late, not archived",

@@ -42,7 +42,7 @@ def publish(
         folder: the continent's folder in the archive.
         templates: folder of the templates; those that come with the program if None.
         choices: what is to be otherwise than it was.
-        told: is told how many items are done, and of how many.
+        told: is told how many of the items that are to be written are done, and of how many.
         at_end: the run has to end now; where there are items, whose drawing takes long, all is left to the
             next one.
 

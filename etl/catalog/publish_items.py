@@ -5,7 +5,7 @@ they, and none of them is read.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from etl.catalog.documents import put_changed, to_json
 from etl.catalog.items import (
@@ -28,7 +28,7 @@ from etl.load.stores import Store
 from etl.signals import at_once
 
 Told = Callable[[int, int], None]
-"""Called with the number of items that are done, and of all."""
+"""Called with the number of items that are done, and of all that are to be looked at or drawn."""
 
 
 def publish_items(around: Surroundings, told: Told | None = None) -> int:
@@ -51,12 +51,24 @@ def publish_items(around: Surroundings, told: Told | None = None) -> int:
     """
     inventory = around.inventory
     present = set(inventory.store.keys(items_folder(inventory.folder)))
-    written = done = 0
-    for month, positions in months(inventory).items():
-        written += _publish_month(around, month, positions, present)
-        done += len(positions)
+    missing = {
+        month: positions
+        for month, positions in months(inventory).items()
+        if not _is_published(around, month, positions, present)
+    }
+    done, planned = 0, sum(map(len, missing.values()))
+
+    def one_done() -> None:
+        nonlocal done
+        done += 1
         if told:
-            told(done, len(inventory))
+            told(done, planned)
+
+    if told and planned:
+        told(0, planned)
+    written = sum(
+        _publish_month(around, month, positions, present, one_done) for month, positions in missing.items()
+    )
     for year, its_months in years(inventory).items():
         data = to_json(build_year(around, year, its_months))
         written += put_changed(inventory.store, year_key(inventory.folder, year), data)
@@ -92,25 +104,44 @@ def known_keys(inventory: Inventory) -> Iterable[str]:
         yield from (key, image_key(key))
 
 
-def _publish_month(around: Surroundings, month: str, positions: list[int], present: set[str]) -> int:
+def _files(around: Surroundings, positions: list[int]) -> dict[str, bytes]:
+    """The items of frames as they are to be, by key."""
+    return {
+        item_key(around.inventory, position): to_json(build_item(around, position)) for position in positions
+    }
+
+
+def _month(around: Surroundings, month: str, positions: list[int], files: Mapping[str, bytes]) -> bytes:
+    return to_json(build_month(around, month, positions, digest(files.values())))
+
+
+def _is_published(around: Surroundings, month: str, positions: list[int], present: set[str]) -> bool:
+    """Whether a month and its items are there as they should be."""
     inventory = around.inventory
-    store, own = inventory.store, month_key(inventory.folder, month)
-    items = {position: build_item(around, position) for position in positions}
-    files = {item_key(inventory, position): to_json(item) for position, item in items.items()}
-    catalog = to_json(build_month(around, month, positions, digest(files.values())))
-    needed = {*files, *map(image_key, files)}
-    if own in present and needed <= present and store.get(own) == catalog:
-        return 0
+    own, files = month_key(inventory.folder, month), _files(around, positions)
+    if not {own, *files, *map(image_key, files)} <= present:
+        return False
+    return inventory.store.get(own) == _month(around, month, positions, files)
+
+
+def _publish_month(
+    around: Surroundings, month: str, positions: list[int], present: set[str], one_done: Callable[[], None]
+) -> int:
+    inventory = around.inventory
+    store, files = inventory.store, _files(around, positions)
     written = 0
     redescribed = {}
-    for (position, item), (key, data) in zip(items.items(), files.items(), strict=True):
+    for position, (key, data) in zip(positions, files.items(), strict=True):
+        item = build_item(around, position)
         found = store.get(key) if key in present else None
         if image_key(key) not in present or not _shows_same(found, item):
             written += at_once(lambda: 0) + _draw(inventory, position, key, data)
         elif found != data:
             redescribed[key] = data
+        one_done()
+    catalog = _month(around, month, positions, files)
     store.put_all(redescribed)
-    store.put(own, catalog)
+    store.put(month_key(inventory.folder, month), catalog)
     return written + sum(map(len, redescribed.values())) + len(catalog)
 
 

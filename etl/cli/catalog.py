@@ -43,10 +43,13 @@ def catalog(  # noqa: PLR0917 - Click passes one value an option
     wait: float,
     progress: bool,
 ) -> None:
-    """Write the STAC catalog of all continents, from the archived frames and the templates.
+    """Write the STAC catalog of all continents anew, or change how it is kept.
 
-    Only what has changed is written. What is chosen here stays: every later run of convert keeps the catalog
-    so. An interrupted run goes on where it was when it is started again.
+    It is made of the archived frames and of texts. Only what has changed is written; a run that was
+    interrupted goes on where it was when it is started again.
+
+    Later runs of convert and nightly keep the catalog as --items, --geoparquet and --public-url say here.
+    --templates is not remembered: give it to them as well.
     """
     choices = Choices(items, geoparquet, public_url)
     with ending_on_signals(), output.progress(bar=progress) as show:

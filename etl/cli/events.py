@@ -14,7 +14,8 @@ EVENTS: Mapping[str, str] = {
     # A run.
     "run_started": "a run begins",
     "planned": "the service was asked: new, archived",
-    "progress": "now and then: done, planned, frames_per_second, seconds_left",
+    "progress": "now and then: what (frames or items), done, planned, frames_per_second or items_per_second,"
+    " seconds_left",
     "retry": "a request or a connection is tried again: reason, attempt, of",
     "frames_committed": "readers see more frames: frames, archived, planned, newest",
     "stale": "the newest frame is older than allowed: days, newest",

@@ -88,14 +88,17 @@ def archive_option(command: Command) -> Command:
     archive = option(
         "--archive",
         required=True,
-        metavar="PLACE",
+        metavar="PATH|URL",
         help="Folder of the archive, or s3://bucket/folder, gs://…, az://….",
     )
     return archive(endpoint(command))
 
 
 templates_option = option(
-    "--templates", type=click.Path(path_type=Path), help="Folder of the catalog's templates."
+    "--templates",
+    type=click.Path(path_type=Path),
+    help="Folder of your own texts for the catalog, as catalog_templates/ of the source.  [default: those"
+    " that come with the program]",
 )
 
 items_option = option(

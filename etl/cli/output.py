@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
@@ -107,13 +107,16 @@ class Output:
         if not bar or self.as_json or not self._console.is_terminal or self._verbosity < 0:
             yield _progress_lines()
             return
-        columns = (BarColumn(), MofNCompleteColumn(), _FramesPerSecond(), TimeRemainingColumn())
-        shown = ProgressBar("frames", *columns, console=self._console)
+        name = TextColumn("{task.description}")
+        columns = (name, BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+        shown = ProgressBar(*columns, console=self._console)
         task = shown.add_task("frames", total=None)
 
-        def show(done: int, planned: int) -> None:
+        def show(done: int, planned: int, what: str = "frames", /) -> None:
             # Not before: a login may have to ask for a password.
             shown.start()
+            if what != shown.tasks[0].description:
+                shown.reset(task, description=what)
             shown.update(task, completed=done, total=planned)
 
         try:
@@ -132,32 +135,38 @@ def _make_printable(record: logging.LogRecord) -> bool:
     return True
 
 
-class _FramesPerSecond(ProgressColumn):
+class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.1f} frames/s")
+        return Text(f"{task.speed or 0:.1f} {task.description}/s")
 
 
 def _progress_lines() -> Progress:
     begun = told = monotonic()
+    told_of = "frames"
 
-    def tell(done: int, planned: int) -> None:
-        nonlocal told
+    def tell(done: int, planned: int, what: str = "frames", /) -> None:
+        nonlocal begun, told, told_of
         now = monotonic()
+        if what != told_of:
+            begun, told_of = now, what
         if done and now - told >= _SECONDS_BETWEEN_LINES:
             told = now
             speed = done / (now - begun)
             left = (planned - done) / speed
             fields = {
+                "what": what,
                 "done": done,
                 "planned": planned,
-                "frames_per_second": round(speed, 3),
+                f"{what}_per_second": round(speed, 3),
                 "seconds_left": round(left, 1),
             }
             log.info(
-                "%d of %d frames, %.1f frames/s, %.0f s left",
+                "%d of %d %s, %.1f %s/s, %.0f s left",
                 done,
                 planned,
+                what,
                 speed,
+                what,
                 left,
                 extra={"event": "progress", "fields": fields},
             )

@@ -21,7 +21,7 @@ from etl.pipeline.asking import ask, grid_of, plan_of
 from etl.pipeline.job import Job, Run, place, service_of
 from etl.pipeline.rebuild import rebuild
 from etl.pipeline.telling import errors_logged, tell, tell_age, tell_odd
-from etl.report import Progress, RunReport
+from etl.report import Progress, RunReport, of_items
 from etl.signals import Interrupted, deferred
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,10 @@ def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None
 def _publish(run: Run, *, at_end: bool = False) -> None:
     job = run.job
     with run.report.stage("catalog"):
-        run.report.bytes_out += publish(run.store, run.folder, job.templates, job.choices, at_end=at_end)
+        told = of_items(run.progress)
+        run.report.bytes_out += publish(
+            run.store, run.folder, job.templates, job.choices, told, at_end=at_end
+        )
 
 
 def _keep(job: Job, store: Store, folder: str, report: RunReport) -> None:

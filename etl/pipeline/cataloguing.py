@@ -1,7 +1,6 @@
 """Writing the catalog of a whole archive, from what is committed."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from etl.catalog.style import Choices
 from etl.errors import ArchiveError, UsageError
 from etl.load.inventory import GROUP, read_inventory
 from etl.load.stores import Store
+from etl.report import Progress, of_items
 from etl.signals import deferred
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def catalogue(
     templates: Path | None = None,
     choices: Choices | None = None,
     wait: float = 0.0,
-    told: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Catalogued]:
     """Bring the catalog of every continent up to what is committed.
 
@@ -48,7 +48,7 @@ def catalogue(
         templates: folder of the templates; those that come with the program if None.
         choices: what is to be otherwise than it was.
         wait: seconds to wait for a run that is writing.
-        told: is told how many items of a continent are done, and of how many.
+        progress: called with the number of items of a continent that are done, and of all that are to be.
 
     Raises:
         UsageError: There is no archive, or a template or a choice cannot be used.
@@ -67,7 +67,7 @@ def catalogue(
                     continue
                 with deferred():
                     store.clear_partial(folder)
-                    written = publish(store, folder, templates, choices, told)
+                    written = publish(store, folder, templates, choices, of_items(progress))
             done.append(Catalogued(inventory.continent, folder, len(inventory), written))
         except UsageError:
             raise

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from etl.catalog.colormap import COLOUR_RANGE, TABLE
 from etl.errors import ArchiveError
+from etl.load.inventory import GROUP, ROOT
 from etl.load.stores import Store
 from etl.serve.answers import answer
 from etl.serve.continents import Continent, Continents
@@ -82,9 +83,8 @@ def build_app(store: Store, static: Path = STATIC) -> Starlette:
     async def an_object(request: Request) -> Response:
         key = request.path_params["key"]
         continent = continent_of_group(key)
-        if continent is not None and "text/html" in request.headers.get("accept", ""):
-            # A person who follows the address of a group, which is no object.
-            return RedirectResponse(f"/#{continent}", 303, {"Vary": "Accept"})
+        if continent is not None and await objects.head(f"{continent}/{GROUP}/{ROOT}"):
+            return _about_group(request, continent)
         return await answer(request, objects, key)
 
     async def not_built(request: Request) -> Response:
@@ -151,6 +151,16 @@ def _pages(name: str, folder: Path, *, policy: str | None) -> Mount:
 
 async def _colours(request: Request) -> Response:
     return _json({"range": COLOUR_RANGE, "table": TABLE.tolist(), "shown_from": VALID_FROM_PACKED})
+
+
+def _about_group(request: Request, continent: str) -> Response:
+    """What to say at the address of a group, which is no object: a person is led to where it is explained."""
+    headers = {"Cache-Control": REVALIDATED, "Vary": "Accept"}
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(f"/#{continent}", 303, headers)
+    url = f"{str(request.base_url).rstrip('/')}/{continent}/{GROUP}"
+    text = f'this is a Zarr group, no file; open it with a reader of Zarr, as xarray.open_zarr("{url}")\n'
+    return PlainTextResponse(text, 404, headers)
 
 
 def _json(content: object) -> Response:

@@ -19,7 +19,15 @@ _JINJA = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_JINJA.filters |= {"size": size, "ago": ago}
+
+
+def _span(first: float, last: float, letters: str) -> str:
+    """Two longitudes or latitudes in words, such as `11° W to 31° E`; the letters are of + and −."""
+    ends = (f"{abs(degrees):g}° {letters[degrees < 0]}" for degrees in (first, last))
+    return " to ".join(ends)
+
+
+_JINJA.filters |= {"size": size, "ago": ago, "span": _span}
 
 
 def landing_page(continents: Sequence[Continent | Damaged], url: str, built: Collection[str]) -> str:

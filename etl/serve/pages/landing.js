@@ -13,3 +13,11 @@ for (const snippet of document.querySelectorAll("pre")) {
   // Only over HTTPS and on this machine can a page write to the clipboard.
   if (navigator.clipboard) snippet.append(button);
 }
+
+// Who was led to a continent wants to know how to open it.
+function unfold() {
+  const details = location.hash && document.getElementById(location.hash.slice(1))?.querySelector("details");
+  if (details) details.open = true;
+}
+addEventListener("hashchange", unfold);
+unfold();

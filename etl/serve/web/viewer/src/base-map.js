@@ -19,10 +19,22 @@ export function graticule() {
 export function coastlines() {
   const source = new VectorSource();
   import("world-atlas/land-50m.json").then(({ default: land }) => {
-    source.addFeatures(new GeoJSON().readFeatures({ type: "Feature", geometry: mesh(land, land.objects.land) }));
+    const { coordinates } = mesh(land, land.objects.land);
+    const geometry = { type: "MultiLineString", coordinates: coordinates.flatMap(withoutJumps) };
+    source.addFeatures(new GeoJSON().readFeatures({ type: "Feature", geometry }));
   });
   return new VectorLayer({
     source,
     style: new Style({ stroke: new Stroke({ color: "rgba(60, 70, 65, 0.75)", width: 1 }) }),
   });
+}
+
+/** A line in parts: where it goes on at the other edge of the map, nothing is to be drawn across. */
+function withoutJumps(line) {
+  const parts = [[]];
+  line.forEach((place, index) => {
+    if (index && Math.abs(place[0] - line[index - 1][0]) > 180) parts.push([]);
+    parts.at(-1).push(place);
+  });
+  return parts.filter((part) => part.length > 1);
 }

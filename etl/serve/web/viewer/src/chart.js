@@ -8,6 +8,7 @@ export class Chart {
   #frames = [];
   #satellites = [];
   #shown = null;
+  #coming = 0;
 
   /** @param onChoose called with the frame that was clicked */
   constructor(canvas, onChoose) {
@@ -16,8 +17,8 @@ export class Chart {
       const found = this.#nearest(event.offsetX, event.offsetY);
       if (found) onChoose(found);
     });
-    new ResizeObserver(() => this.#draw()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+    new ResizeObserver(() => this.#drawSoon()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#drawSoon());
   }
 
   show(frames, satellites, shown) {
@@ -29,7 +30,7 @@ export class Chart {
     this.#canvas.ariaLabel = means.length
       ? `Mean NDVI of ${frames.length} frames, from ${low.toFixed(2)} to ${high.toFixed(2)}`
       : "No frame has data";
-    this.#draw();
+    this.#drawSoon();
   }
 
   static hue(satellites, name) {
@@ -56,6 +57,12 @@ export class Chart {
     return this.#frames.reduce((best, frame) => (distance(frame) < distance(best) ? frame : best));
   }
 
+  /** Once for all that changes before the next picture. */
+  #drawSoon() {
+    cancelAnimationFrame(this.#coming);
+    this.#coming = requestAnimationFrame(() => this.#draw());
+  }
+
   #draw() {
     const canvas = this.#canvas;
     const ratio = devicePixelRatio;
@@ -74,10 +81,11 @@ export class Chart {
       line(context, MARGIN.left, y(ndvi), width - MARGIN.right, y(ndvi));
       context.fillText(ndvi.toFixed(1), 8, y(ndvi) + 4);
     }
-    const [first, last] = [this.#frames[0].time, this.#frames.at(-1).time];
-    context.fillText(day(first), MARGIN.left, height - 5);
-    context.textAlign = "right";
-    context.fillText(day(last), width - MARGIN.right, height - 5);
+    context.textAlign = "center";
+    for (const { time, label } of ticks(this.#frames[0].time, this.#frames.at(-1).time, width / 90)) {
+      line(context, x(time), height - MARGIN.bottom, x(time), height - MARGIN.bottom + 4);
+      context.fillText(label, Math.min(Math.max(x(time), MARGIN.left), width - 30), height - 5);
+    }
     if (this.#shown) {
       context.strokeStyle = style.color;
       line(context, x(this.#shown.time), MARGIN.top, x(this.#shown.time), height - MARGIN.bottom);
@@ -100,8 +108,30 @@ function bounds(numbers) {
   return numbers.reduce(([low, high], each) => [Math.min(low, each), Math.max(high, each)], [Infinity, -Infinity]);
 }
 
-function day(time) {
-  return time.toISOString().slice(0, 10);
+/** Beginnings of days, months or years between two times, about as many as asked for. */
+function ticks(first, last, most) {
+  const days = Math.max(1, (last - first) / 86_400_000);
+  const step = (steps, count) => steps.find((each) => count / each <= most) ?? Math.ceil(count / most);
+  const [years, months] = [days / 365.25, days / 30.4];
+  let next, label;
+  if (months <= 1.5) {
+    const by = step([1, 2, 5, 10], days);
+    next = (index) => Date.UTC(first.getUTCFullYear(), first.getUTCMonth(), first.getUTCDate() + index * by);
+    label = (time) => time.toISOString().slice(0, 10);
+  } else if (years <= 2) {
+    const by = step([1, 2, 3, 6], months);
+    next = (index) => Date.UTC(first.getUTCFullYear(), first.getUTCMonth() + index * by);
+    label = (time) => time.toISOString().slice(0, 7);
+  } else {
+    const by = step([1, 2, 5, 10], years);
+    next = (index) => Date.UTC(first.getUTCFullYear() + index * by, 0);
+    label = (time) => String(time.getUTCFullYear());
+  }
+  const found = [];
+  for (let index = 0, time; (time = new Date(next(index))) <= last; index++) {
+    if (time >= first) found.push({ time, label: label(time) });
+  }
+  return found.length ? found : [{ time: first, label: first.toISOString().slice(0, 10) }];
 }
 
 function line(context, x0, y0, x1, y1) {

@@ -16,7 +16,7 @@ const MANY_CHUNKS = 64;
 const AT_ONCE = 8;
 
 const element = (id) => document.getElementById(id);
-const json = async (address) => (await fetch(new URL(address, location.href))).json();
+const day = (time) => time.toISOString().slice(0, 10);
 const query = new URLSearchParams(location.search);
 
 class Viewer {
@@ -41,13 +41,14 @@ class Viewer {
     for (const [id, step] of [["previous", -1], ["next", 1]]) {
       element(id).addEventListener("click", () => this.step(step));
     }
+    element("day").addEventListener("change", () => this.goTo(element("day").valueAsDate));
     element("hint").querySelector("button").addEventListener("click", () => {
       this.drawsAll = true;
       this.load();
     });
     const select = element("continent");
     select.append(...continents.map(({ folder, name }) => new Option(name, folder)));
-    select.addEventListener("change", () => this.open(select.value));
+    select.addEventListener("change", () => this.open(select.value).catch(refused));
     const asked = continents.find(({ folder }) => folder === query.get("continent"));
     select.value = (asked ?? continents[0]).folder;
   }
@@ -105,7 +106,14 @@ class Viewer {
     const distance = (frame) => Math.abs(frame.time - near.time);
     const frames = this.frames;
     element("slider").max = frames.length - 1;
+    element("day").min = day(frames[0].time);
+    element("day").max = day(frames.at(-1).time);
     this.choose(frames.includes(near) ? near : frames.reduce((a, b) => (distance(b) < distance(a) ? b : a)));
+  }
+
+  /** Show the frame nearest to the middle of a day; what is typed can be no date. */
+  goTo(date) {
+    if (date) this.filter({ time: new Date(+date + 12 * 3600 * 1000) });
   }
 
   step(count) {
@@ -120,6 +128,7 @@ class Viewer {
     slider.value = this.frames.indexOf(frame);
     const text = `${frame.time.toISOString().replace("T", " ").slice(0, 16)} UTC, ${frame.satellite}`;
     slider.ariaValueText = text;
+    element("day").value = day(frame.time);
     element("date").textContent = Number.isFinite(frame.mean) ? text : `${text}, no data`;
     this.chart.show(this.frames, this.satellites, frame);
     this.remember();
@@ -173,13 +182,18 @@ class Viewer {
   async tell(place) {
     this.place = place;
     const { continent, frame } = this;
-    const found = await continent.valueAt(frame.index, place);
+    let found;
+    try {
+      found = await continent.valueAt(frame.index, place);
+    } catch (error) {
+      return this.status(`This frame cannot be read: ${error.message}`);
+    }
     if (this.place !== place || this.frame !== frame) return;
     this.mark.setPosition(found?.middle);
     if (!found) return this.status("Outside the grid.");
     const [longitude, latitude] = found.middle;
     const where = `${degrees(latitude, "N", "S")}, ${degrees(longitude, "E", "W")}`;
-    const when = `${frame.time.toISOString().slice(0, 10)}, ${frame.satellite}`;
+    const when = `${day(frame.time)}, ${frame.satellite}`;
     let value = "no data";
     if (found.stored !== continent.fill) {
       value = `NDVI ${(found.stored * continent.scale).toFixed(4).replace("-", "−")}`;
@@ -192,8 +206,13 @@ class Viewer {
     element("value").textContent = text;
   }
 
-  /** The address of the page leads to what it shows. */
+  /** The address of the page leads to what it shows; browsers refuse to change it too often. */
   remember() {
+    clearTimeout(this.remembering);
+    this.remembering = setTimeout(() => this.address(), 300);
+  }
+
+  address() {
     query.set("continent", element("continent").value);
     query.set("time", this.frame.time.toISOString());
     if (this.satellite) query.set("satellite", this.satellite);
@@ -213,11 +232,21 @@ function degrees(value, positive, negative) {
   return `${Math.abs(value).toFixed(4)}° ${value < 0 ? negative : positive}`;
 }
 
+async function json(address) {
+  const answer = await fetch(new URL(address, location.href));
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.json();
+}
+
+function refused(error) {
+  element("value").textContent = `The archive cannot be opened: ${error.message}`;
+  element("map").ariaBusy = "false";
+}
+
 try {
   const [continents, table] = await Promise.all([json("../pages/continents.json"), json("../pages/colours.json")]);
-  const viewer = new Viewer(continents, table);
-  await viewer.open(element("continent").value);
+  if (!continents.length) throw new Error("no frame is archived yet.");
+  await new Viewer(continents, table).open(element("continent").value);
 } catch (error) {
-  element("value").textContent = `The archive cannot be opened: ${error.message}`;
-  console.error(error);
+  refused(error);
 }
