@@ -1,18 +1,22 @@
 """Readers that are not ours open the archive, over HTTP from `serve` and from a bucket: the same values."""
 
+import json
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import requests
 import tensorstore
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
-from obstore.store import ClientConfig, HTTPStore, S3Store
+from obstore.store import HTTPStore, S3Store
 from zarr.storage import ObjectStore
 
 from etl.load.archive import Appender
@@ -25,6 +29,12 @@ from etl.transform.grid import Grid
 from .load.archives import FOLDER, expected, frames
 from .load.buckets import BUCKET, s3_server, variables
 from .serve.serving import serving
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
+
+VIEWER = Path(__file__).parents[1] / "build" / "web" / "viewer"
+"""Where scripts/build-web has put zarrita."""
 
 NUMBERS = range(1, 5)
 GRID = Grid(600, 530, (0.0, 0.0, 60.0, 53.0))
@@ -57,7 +67,13 @@ def write(store: Store, schema: Schema) -> None:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
+    """A server whose bucket anyone may read, and only that: without credentials it lists nothing."""
     with s3_server() as address:
+        # moto asks for an action of its own before it answers HEAD; S3 takes GetObject for both.
+        actions = ["s3:GetObject", "s3:HeadObject"]
+        everyone = {"Effect": "Allow", "Principal": "*", "Action": actions}
+        policy = {"Version": "2012-10-17", "Statement": [everyone | {"Resource": f"arn:aws:s3:::{BUCKET}/*"}]}
+        requests.put(f"{address}/{BUCKET}?policy", json=policy, timeout=30).raise_for_status()
         yield address
 
 
@@ -120,8 +136,32 @@ def with_tensorstore(place: Place) -> NDArray[Any]:
     return np.asarray(opened.read().result())
 
 
+def with_zarrita(place: Place) -> NDArray[Any]:
+    """In Node; from a bucket as from a public one, by the addresses of its objects."""
+    if shutil.which("node") is None or not (VIEWER / "node_modules/zarrita").is_dir():
+        pytest.skip("NOT TESTED WITH ZARRITA: there is no node, or scripts/build-web has not run here")
+    url = place.url or f"{os.environ['AWS_ENDPOINT_URL']}/{BUCKET}/{place.bucket}"
+    script = f"""
+        import * as zarr from "zarrita";
+        const group = await zarr.open.v3(new zarr.FetchStore({json.dumps(url)}), {{ kind: "group" }});
+        const ndvi = await zarr.open.v3(group.resolve("ndvi"), {{ kind: "array" }});
+        const {{ data, shape }} = await zarr.get(ndvi);
+        process.stdout.write(JSON.stringify([data.constructor.name, shape, Array.from(data)]));
+    """
+    done = subprocess.run(
+        ["node", "--input-type=module", "--eval", script],
+        cwd=VIEWER,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    kind, shape, values = json.loads(done.stdout)
+    return np.reshape(np.array(values, {"Int16Array": np.int16}[kind]), shape)
+
+
 @pytest.mark.filterwarnings("ignore:Successfully reconstructed a store:RuntimeWarning")
-@pytest.mark.parametrize("read", [with_xarray, with_zarr_python, with_zarrs, with_tensorstore])
+@pytest.mark.parametrize("read", [with_xarray, with_zarr_python, with_zarrs, with_tensorstore, with_zarrita])
 def test_a_reader_sees_every_value(place: Place, read: Callable[[Place], NDArray[Any]]) -> None:
     wanted = expected(frames(NUMBERS, SCHEMAS["sharded"]))["ndvi"]
 
