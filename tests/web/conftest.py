@@ -117,7 +117,7 @@ def archived(europe: Stream, folder: Path, *arguments: str) -> Path:
 
 @pytest.fixture(scope="session")
 def sharded(europe: Stream, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return archived(europe, tmp_path_factory.mktemp("sharded") / "archive")
+    return archived(europe, tmp_path_factory.mktemp("sharded") / "archive", "--items", "frame")
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,15 @@
 """The STAC Browser in a real browser, on this archive's catalog."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.typing import NDArray
 from playwright.sync_api import Page
+
+from etl.catalog.colormap import TABLE
 
 from .conftest import Seen, picture
 
@@ -72,10 +76,46 @@ def test_the_variables_and_the_zarr_group_are_listed(collection: Page) -> None:
     assert collection.get_by_text("NDVI, all frames (Zarr v3 group)").first.is_visible()
 
 
-def test_a_person_who_opens_the_address_of_a_group_comes_to_its_place_on_the_first_page(
-    url: str, page: Page
-) -> None:
+def test_the_colours_are_a_strip_and_the_page_is_not_a_long_one(collection: Page) -> None:
+    strip = collection.locator(".metadata .colours")
+    strip.wait_for()
+
+    colours = strip.evaluate("strip => getComputedStyle(strip).backgroundImage.match(/rgba?\\([^)]*\\)/g)")
+
+    assert len(colours) == len(TABLE)
+    assert colours[0] == f"rgba({', '.join(map(str, TABLE[0]))}, 0)"
+    assert colours[-1] == f"rgb({', '.join(map(str, TABLE[-1]))})"
+    assert collection.evaluate("document.documentElement.scrollHeight") < 4000
+
+
+def test_the_group_is_opened_and_not_downloaded(collection: Page, url: str) -> None:
+    collection.get_by_role("button", name="NDVI, all frames (Zarr v3 group)").first.click()
+    how = collection.get_by_role("link", name="How to open it")
+    how.wait_for()
+    assert collection.get_by_role("link", name="Download").count() == 0
+
+    how.click()
+
+    collection.get_by_text("Python, xarray").wait_for()
+    assert collection.url == f"{url}/#europe"
+
+
+def test_an_item_leads_to_its_frame_in_the_viewer(collection: Page, archive: Path) -> None:
+    for title in ("Europe in 2021", "Europe in 2021-03", re.compile("2021-03-04 .* S3B")):
+        collection.get_by_role("link", name=title).first.click()
+    collection.get_by_role("button", name="NDVI, all frames (Zarr v3 group)").click()
+    collection.get_by_role("link", name="View on a map").click()
+    collection.wait_for_selector("#map[aria-busy=false][data-frame]")
+
+    frame = int(collection.get_attribute("#map", "data-frame") or -1)
+    store = xr.open_zarr(archive / "europe/ndvi.zarr")
+    assert str(store.time[frame].values).startswith("2021-03-04")
+    assert int(store.satellite[frame]) == 2
+    assert collection.inner_text("#date").startswith("2021-03-04")
+
+
+def test_a_person_who_opens_the_address_of_a_group_learns_how_to_open_it(url: str, page: Page) -> None:
     page.goto(f"{url}/europe/ndvi.zarr")
 
-    page.get_by_role("heading", name="Europe", exact=True).wait_for()
+    page.get_by_text("Python, xarray").wait_for()
     assert page.url == f"{url}/#europe"

@@ -1,6 +1,7 @@
 """The viewer in a real browser, against the store."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,9 +20,13 @@ from etl.load.folder import LocalFolder
 from etl.load.schema import Schema
 from etl.transform.grid import Grid
 from etl.transform.packing import pack
+from tests.catalog.archives import NO_DATA, Continent
 from tests.serve.serving import serving
 
 from .conftest import Seen, in_both_layouts, picture
+
+SHARD_INDEX = 20
+"""Bytes at the end of a shard of one chunk: where it is, its length, and a checksum of these."""
 
 _PLACE = re.compile(
     r"(?P<value>.+) at (?P<lat>[\d.]+)° ([NS]), (?P<lon>[\d.]+)° ([EW]) on (?P<date>\S+), (\w+)"
@@ -170,7 +175,7 @@ def test_only_frames_of_the_chosen_satellite_are_offered(viewer: Page, store: xr
 
     assert viewer.get_attribute("#slider", "max") == str(len(of_s3b) - 1)
     assert viewer.inner_text("#date").endswith("UTC, S3B")
-    assert "satellite=S3B" in viewer.url
+    viewer.wait_for_function("location.search.includes('satellite=S3B')")
 
 
 def test_it_is_used_by_keys_alone(viewer: Page, store: xr.Dataset) -> None:
@@ -192,10 +197,79 @@ def test_a_click_on_the_chart_chooses_a_date(viewer: Page) -> None:
     assert viewer.inner_text("#date").startswith("2021-03-01")
 
 
+@pytest.mark.parametrize(("asked", "found"), [("2021-03-04", "2021-03-04"), ("1999-01-01", "2021-03-01")])
+def test_one_can_go_to_a_date(viewer: Page, store: xr.Dataset, asked: str, found: str) -> None:
+    last = shown(viewer)
+
+    viewer.get_by_label("Go to a date").fill(asked)
+    viewer.wait_for_selector(f"#map[aria-busy=false][data-frame]:not([data-frame='{last}'])")
+
+    assert str(store.time[shown(viewer)].values)[:10] == found
+    assert viewer.input_value("#day") == found
+    assert viewer.inner_text("#date").startswith(found)
+
+
+def test_everything_that_can_be_used_has_a_name(viewer: Page) -> None:
+    nameless = viewer.evaluate(
+        """() => [...document.querySelectorAll("a, button, input, select, #chart, [tabindex]")]
+            .filter((each) => !each.ariaLabel && !each.labels?.length && !each.textContent.trim())
+            .map((each) => each.outerHTML)"""
+    )
+
+    assert nameless == []
+
+
+def test_a_pixel_without_data_is_told_as_that_and_so_is_a_frame(page: Page, tmp_path: Path) -> None:
+    continent = Continent(LocalFolder(tmp_path / "archive"), "Africa", Grid(40, 30, (0.0, 0.0, 40.0, 30.0)))
+    continent.append(["S3A"], NO_DATA)
+
+    with serving(tmp_path / "archive") as server:
+        page.goto(f"{server.url}/viewer/")
+        shown(page)
+        found = click(page, (500, 200))
+
+    assert found.stored is None
+    assert page.inner_text("#value").startswith("no data at ")
+    assert page.inner_text("#date").endswith("UTC, S3A, no data")
+
+
+def test_a_frame_that_cannot_be_read_is_told_and_the_others_go_on(
+    page: Page, seen: Seen, archive: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(archive, tmp_path / "archive")
+    damaged = copy / "europe/ndvi.zarr/ndvi/c/18/0/0"
+    data = damaged.read_bytes()
+    damaged.write_bytes(bytes(len(data) - SHARD_INDEX) + data[-SHARD_INDEX:])
+
+    with serving(copy) as server:
+        page.goto(f"{server.url}/viewer/")
+        last = shown(page)
+        page.get_by_label("Previous frame").click()
+        page.get_by_text("This frame cannot be read: ").wait_for()
+        page.get_by_label("Previous frame").click()
+        page.wait_for_selector(f"#map[aria-busy=false][data-frame='{last - 2}']")
+
+    assert seen.faults == []
+
+
+def test_an_archive_that_is_emptied_is_told(page: Page, seen: Seen, archive: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(archive, tmp_path / "archive")
+
+    with serving(copy) as server:
+        shutil.rmtree(copy / "europe")
+        page.goto(f"{server.url}/viewer/")
+        page.get_by_text("The archive cannot be opened: no frame is archived yet.").wait_for()
+        page.goto(f"{server.url}/")
+        page.get_by_text("No frame is archived yet").wait_for()
+
+
 def test_the_address_leads_to_what_is_shown(viewer: Page) -> None:
     viewer.get_by_label("Previous frame").click()
     viewer.wait_for_function("document.querySelector('#map').dataset.frame === '18'")
-    address, date = viewer.url, viewer.inner_text("#date")
+    date = viewer.inner_text("#date")
+    moment = date.removesuffix(" UTC, S3A").replace(" ", "T")
+    viewer.wait_for_function("moment => location.search.includes(encodeURIComponent(moment))", arg=moment)
+    address = viewer.url
 
     viewer.goto("about:blank")
     viewer.goto(address)

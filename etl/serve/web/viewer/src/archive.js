@@ -101,6 +101,8 @@ class Continent {
 
   async #fetch(frame, [row, column]) {
     const { data } = await this.#ndvi.getChunk([frame, row, column]);
+    // What cannot be decompressed comes as nothing, without an error.
+    if (data.length !== this.chunkRows * this.chunkColumns) throw new Error("its values are damaged.");
     const top = row * this.chunkRows;
     const left = column * this.chunkColumns;
     return {

@@ -26,7 +26,7 @@ export class Chart {
     this.#satellites = satellites;
     this.#shown = shown;
     const means = frames.map((frame) => frame.mean).filter(Number.isFinite);
-    const [low, high] = [Math.min(...bounds(means)), Math.max(...bounds(means))];
+    const [low, high] = bounds(means);
     this.#canvas.ariaLabel = means.length
       ? `Mean NDVI of ${frames.length} frames, from ${low.toFixed(2)} to ${high.toFixed(2)}`
       : "No frame has data";
@@ -40,7 +40,7 @@ export class Chart {
   #scales() {
     const { clientWidth: width, clientHeight: height } = this.#canvas;
     const [first, last] = [this.#frames[0].time, this.#frames.at(-1).time].map(Number);
-    const top = Math.max(0.3, ...bounds(this.#frames.map((frame) => frame.mean).filter(Number.isFinite))) * 1.05;
+    const top = Math.max(0.3, bounds(this.#frames.map((frame) => frame.mean).filter(Number.isFinite))[1]) * 1.05;
     const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
     return {
       top,
@@ -90,7 +90,7 @@ export class Chart {
       context.strokeStyle = style.color;
       line(context, x(this.#shown.time), MARGIN.top, x(this.#shown.time), height - MARGIN.bottom);
     }
-    const most = Math.max(1e-9, ...bounds(this.#frames.map((frame) => frame.valid)));
+    const most = Math.max(1e-9, bounds(this.#frames.map((frame) => frame.valid || 0))[1]);
     for (const frame of this.#frames) {
       if (!Number.isFinite(frame.mean)) continue;
       context.globalAlpha = 0.15 + (0.85 * frame.valid) / most;
