@@ -14,6 +14,9 @@ from humanize import naturaltime
 from etl import __version__
 from etl.extract.frame import FrameEntry
 
+Told = Callable[[int, int], None]
+"""Called with the number that is done, and of all."""
+
 
 class Progress(Protocol):
     """Called to tell how far a run is."""
@@ -22,7 +25,7 @@ class Progress(Protocol):
         """So many are done, of so many: of the frames, or of the catalog's items."""
 
 
-def of_items(progress: Progress | None) -> Callable[[int, int], None] | None:
+def of_items(progress: Progress | None) -> Told | None:
     """What to call with the number of items done and planned."""
     return progress and (lambda done, planned: progress(done, planned, "items"))
 

@@ -17,7 +17,7 @@ from etl.load.verify.continent import check_structure
 from etl.load.verify.findings import Verdict
 from etl.load.verify.frames import check_frames
 from etl.load.verify.snapshot import Snapshot, read_json, root_key
-from etl.report import Progress
+from etl.report import Told
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Audit:
     error: ArchiveError | None = None
 
 
-def audit(store: Store, task: Task, progress: Progress) -> tuple[list[Audit], Verdict]:
+def audit(store: Store, task: Task, progress: Told) -> tuple[list[Audit], Verdict]:
     """Verify an archive; nothing is written, no lease is taken, and runs may write meanwhile.
 
     Args:
@@ -110,7 +110,7 @@ def _folders(store: Store, continent: str | None) -> list[str]:
     return begun
 
 
-def _audit_continent(store: Store, folder: str, task: Task, progress: Progress) -> Audit:
+def _audit_continent(store: Store, folder: str, task: Task, progress: Told) -> Audit:
     keys = [root_key(folder), f"{folder}/{COLLECTION}"]
     for _ in range(_ATTEMPTS):
         found, snapshot, damaged, inventory = _settled(
@@ -162,9 +162,7 @@ def _inventory(store: Store, folder: str, verdict: Verdict) -> Inventory | None:
         return None
 
 
-def _compare_with_source(
-    found: Audit, inventory: Inventory | None, source: Source, progress: Progress
-) -> None:
+def _compare_with_source(found: Audit, inventory: Inventory | None, source: Source, progress: Told) -> None:
     if inventory is None or not len(inventory):
         found.verdict.note("nothing was compared with the service: the store cannot be read")
         return

@@ -72,10 +72,13 @@ def serve_on(listening: socket.socket, app: ASGIApp) -> None:
 
 
 def _tell_in_one_line(logger: logging.Logger) -> None:
-    """Let uvicorn's warnings and errors be lines of this program's log, without tracebacks."""
+    """Let uvicorn's errors be lines of this program's log, without tracebacks.
+
+    Its warnings are about clients that do not speak HTTP.
+    """
     own = logging.getLogger("etl")
     logger.handlers, logger.propagate = list(own.handlers), False
-    logger.setLevel(max(own.getEffectiveLevel(), logging.WARNING))
+    logger.setLevel(logging.ERROR)
     logger.addFilter(_without_traceback)
 
 
