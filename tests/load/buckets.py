@@ -1,14 +1,17 @@
 """Buckets of a real S3 protocol server, and what can befall them."""
 
+import json
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import obstore
 import requests
+from obstore.store import S3Store
 
 from etl.load.bucket import Bucket
 
@@ -50,16 +53,40 @@ def wait_until_held(address: str) -> None:
     requests.get(f"{address}/faults/held", timeout=120).raise_for_status()
 
 
+def wait_until_quiet(address: str) -> None:
+    """Wait until no request is under way, as of a process that was killed."""
+    requests.get(f"{address}/faults/quiet", timeout=120).raise_for_status()
+
+
+def raw(address: str) -> S3Store:
+    """All of the bucket, by a client that is not ours."""
+    keys = {name.lower(): value for name, value in CREDENTIALS.items()}
+    return S3Store(BUCKET, config=keys, endpoint=address, client_options={"allow_http": True})  # type: ignore[arg-type]
+
+
+def read(address: str, key: str) -> bytes:
+    return bytes(obstore.get(raw(address), key).bytes())
+
+
 def outlive(address: str, folder: str) -> None:
     """Let the lease of a folder in the bucket be as if it had not been renewed for its whole lifetime."""
-    key = f"{address}/{BUCKET}/{folder}/.lease"
-    text = requests.get(key, timeout=30).json()
-    requests.put(key, json={**text, "seconds": -5.0}, timeout=30).raise_for_status()
+    wait_until_quiet(address)
+    text = json.loads(read(address, f"{folder}/.lease"))
+    obstore.put(raw(address), f"{folder}/.lease", json.dumps({**text, "seconds": -5.0}).encode())
 
 
 def variables(address: str) -> dict[str, str]:
     """What points a program to the server."""
     return {**CREDENTIALS, "AWS_ENDPOINT_URL": address}
+
+
+def outlive_all(address: str, *folders: str) -> None:
+    """Let the leases that were not given back be of the dead."""
+    wait_until_quiet(address)
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            if read(address, f"{folder}/.lease"):
+                outlive(address, folder)
 
 
 class WatchedBucket(Bucket):

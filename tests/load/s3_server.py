@@ -10,7 +10,8 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,11 +72,17 @@ class Faulty:
     def __init__(self, server: Application) -> None:
         self._server = server
         self._one_at_a_time = threading.Lock()
+        self._under_way = 0
+        self._changed = threading.Condition()
         self._rules: list[Rule] = []
 
     def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"].startswith("/faults"):
             return self._asked(Request(environ))(environ, start)
+        with self._counted():
+            return self._answered(environ, start)
+
+    def _answered(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         rules = [rule for rule in self._rules if rule.applies(environ)]
         for rule in rules:
             if rule.fault == "drop":
@@ -95,8 +102,19 @@ class Faulty:
             return _dropped(environ, start)
         return answer
 
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._changed:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
     def _asked(self, request: Request) -> Response:
-        """POST sets the rules, GET tells how often each met, and /faults/held waits until one holds."""
+        """POST sets the rules, GET tells how often each met; it can wait until one holds, or all is quiet."""
         if request.method == "POST":
             for rule in self._rules:
                 rule.freed.set()
@@ -105,6 +123,9 @@ class Faulty:
             for rule in self._rules:
                 if rule.fault == "hold":
                     rule.held.wait(_PATIENCE)
+        elif request.path.endswith("/quiet"):
+            with self._changed:
+                self._changed.wait_for(lambda: not self._under_way, _PATIENCE)
         return Response(json.dumps([rule.met for rule in self._rules]))
 
 
