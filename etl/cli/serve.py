@@ -29,7 +29,8 @@ def serve(output: Output, archive: str, host: str, port: int) -> None:
         raise UsageError(
             f"there is no archive in {archive}", "check --archive, or run ndvi-archive convert first"
         )
+    app = build_app(store)
     with listen(host, port) as listening:
         url = url_of(listening)
         output.result(f"Serving {archive} at {url}/", json.dumps({"archive": archive, "url": url}))
-        serve_on(listening, build_app(store))
+        serve_on(listening, app)

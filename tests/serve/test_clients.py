@@ -101,12 +101,8 @@ def test_what_no_reader_sends_is_answered_and_harms_nobody(
 
 def test_what_clients_do_wrong_fills_no_log(folder: Path) -> None:
     with serving(folder) as server:
-        for request in (
-            b"NONSENSE\r\n\r\n",
-            get(b"/\xff"),
-            get(b"/", b"Connection: Upgrade", b"Upgrade: websocket"),
-        ):
-            status(server, request)
+        upgrade = get(b"/", b"Connection: Upgrade", b"Upgrade: websocket")
+        found = [status(server, request) for request in (b"NONSENSE\r\n\r\n", get(b"/\xff"), upgrade)]
         server.process.terminate()
         _, log = server.process.communicate(timeout=60)
 
