@@ -252,6 +252,26 @@ def test_a_nightly_run_writes_the_new_item_and_what_tells_of_it(store: Recording
     assert set(before) < set(after)
 
 
+def test_it_tells_how_many_of_the_items_that_are_to_be_written_are_done(store: Recording) -> None:
+    continent = Continent(store, "Europe", Grid(9, 7, (0.0, 0.0, 9.0, 7.0)))
+    january, march = datetime(2025, 1, 5, 10, tzinfo=UTC), datetime(2025, 3, 5, 10, tzinfo=UTC)
+    continent.append_at([(january, "S3A"), (january, "S3B"), (march, "S3A")])
+    told: list[tuple[int, int]] = []
+
+    def tell(done: int, planned: int) -> None:
+        told.append((done, planned))
+
+    publish(store, "europe", choices=ITEMS, told=tell)
+    first, told[:] = list(told), []
+    continent.append_at([(march, "S3B")])
+    publish(store, "europe", told=tell)
+
+    assert first == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert told == [(0, 2), (1, 2), (2, 2)]
+    publish(store, "europe", told=tell)
+    assert told[3:] == []
+
+
 def test_the_choice_is_remembered(published: Continent) -> None:
     published.append(["S3B"])
     publish(published.store, "europe")

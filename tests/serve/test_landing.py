@@ -44,6 +44,7 @@ def test_it_tells_what_the_archive_holds(served: Served) -> None:
     assert "S3A 3, S3B 2" in page
     assert re.search(r"2025-01-01</time> to\s+<time [^>]*>2025-01-03</time>", page)
     assert "23 × 17 pixels" in page
+    assert "11.25° W to 31.0625° E, 34.1° N to 71.3° N" in page
     assert "sharded" in page
 
 
