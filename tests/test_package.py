@@ -1,6 +1,7 @@
 """The wheel holds all that the program needs."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -37,6 +38,29 @@ def test_the_wheel_holds_the_pages_that_are_built_and_not_their_sources(wheel: P
         index = f"etl/serve/static/{page}/index.html"
         assert (index in names) == (ROOT / index).is_file()
     assert not [name for name in names if name.startswith("etl/serve/web/")]
+
+
+def test_without_npm_the_wheel_is_built_without_the_pages_and_says_so(tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    for name in ("etl", "catalog_templates", "scripts"):
+        shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("static", "__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, sources)
+    pip = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", "--no-build-isolation"]
+
+    done = subprocess.run(
+        [*pip, "--wheel-dir", tmp_path, sources],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "NDVI_ARCHIVE_BUILD_WEB"}
+        | {"PATH": str(tmp_path)},
+    )
+
+    assert "There is no npm: the viewer and the STAC Browser are left out." in done.stdout + done.stderr
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    assert "etl/serve/pages/landing.html" in names
+    assert not [name for name in names if name.startswith("etl/serve/static/")]
 
 
 def test_templates_are_found_from_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:
