@@ -77,7 +77,7 @@ class Bucket:
         """Write the object as a whole, replacing the one of that name."""
         self.put_all({key: data})
 
-    def put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
+    def put_all(self, objects: Mapping[str, bytes | memoryview], *, final: bool = False) -> None:
         """Write objects, several at a time."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             # Exhausted, so that the first error is raised.
@@ -177,7 +177,7 @@ class Bucket:
                 "name a folder, or such as s3://bucket/folder",
             ) from None
 
-    def _put(self, key: str, data: bytes) -> None:
+    def _put(self, key: str, data: bytes | memoryview) -> None:
         """Write an object unless another writer has, while the folder's lease was held here."""
         lease = self._check(key)
         mode: Any = "overwrite"
@@ -208,7 +208,7 @@ class Bucket:
             lease.check()
         return lease
 
-    def _written(self, key: str, data: bytes, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
+    def _written(self, key: str, data: bytes | memoryview, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
         result: Mapping[str, Any] = obstore.put(self._store, key, data, mode=mode, use_multipart=False)
         return result
 

@@ -66,7 +66,7 @@ class LocalFolder:
         """
         self.put_all({key: data})
 
-    def put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
+    def put_all(self, objects: Mapping[str, bytes | memoryview], *, final: bool = False) -> None:
         """Write objects whose order among themselves does not matter, each as a whole.
 
         They turn up as close to one another as the storage can do it, in the order given.

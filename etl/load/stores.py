@@ -32,7 +32,7 @@ class Store(Protocol):
             BusyError: Another writer has written it while this one held the lease.
         """
 
-    def put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
+    def put_all(self, objects: Mapping[str, bytes | memoryview], *, final: bool = False) -> None:
         """Write objects whose order among themselves does not matter, each as a whole.
 
         Args:

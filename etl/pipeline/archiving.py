@@ -16,7 +16,7 @@ from etl.load.runs import keep_run
 from etl.load.schema import Schema
 from etl.load.stores import Store
 from etl.pipeline.alignment import aligned_frames
-from etl.pipeline.appending import append, packed
+from etl.pipeline.appending import append
 from etl.pipeline.asking import ask, grid_of, plan_of
 from etl.pipeline.job import Job, Run, place, service_of
 from etl.pipeline.rebuild import rebuild
@@ -130,7 +130,7 @@ def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None
         tell_odd("republished", [entry], report)
 
     with closing(aligned_frames(run.service, listing, plan, inventory, on_changed)) as frames:
-        append(run, packed(frames, report), open_appender)
+        append(run, frames, open_appender)
 
 
 def _publish(run: Run, *, at_end: bool = False) -> None:

@@ -43,6 +43,8 @@ class Job:
         commit_seconds: … or after so many seconds, whichever comes first.
         stale_after: days after which an archive without a newer frame is called stale; None is never.
         max_pixels: most pixels a frame may have.
+        threads: threads that decode, and as many again that encode and write; 0 is one a core this process
+            may use.
     """
 
     continent: str
@@ -64,6 +66,7 @@ class Job:
     commit_seconds: float = 60.0
     stale_after: float | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
+    threads: int = 0
 
     @property
     def choices(self) -> Choices:
