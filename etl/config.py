@@ -151,6 +151,7 @@ class Settings(_Table):
         commit_seconds: longest time between two commits, in seconds.
         duplicates: what is done about two frames of one satellite at one time.
         max_pixels: most pixels a frame may have.
+        threads: threads that decode, and that encode and write.
     """
 
     layout: Layout | None = None
@@ -163,6 +164,7 @@ class Settings(_Table):
     commit_seconds: Annotated[Seconds, Field(ge=0, le=1e7)] | None = None
     duplicates: Duplicates | None = None
     max_pixels: Annotated[int, Field(gt=0)] | None = None
+    threads: Annotated[int, Field(gt=0)] | None = None
 
 
 class Continent(Settings):

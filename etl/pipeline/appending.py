@@ -64,7 +64,7 @@ def append(run: Run, frames: Iterator[Frame | Archived], open_appender: Callable
     committing = False
     committed_at = monotonic()
     try:
-        with closing(overlapped(writes, job.threads)) as results:
+        with closing(overlapped(writes, job.threads or 0)) as results:
             for done, written in enumerate(results, 1):
                 with deferred():
                     appender.add(written)

@@ -43,7 +43,7 @@ class Job:
         commit_seconds: … or after so many seconds, whichever comes first.
         stale_after: days after which an archive without a newer frame is called stale; None is never.
         max_pixels: most pixels a frame may have.
-        threads: threads that decode, and as many again that encode and write; 0 is one a core this process
+        threads: threads that decode, and as many again that encode and write; None is one a core this process
             may use.
     """
 
@@ -66,7 +66,7 @@ class Job:
     commit_seconds: float = 60.0
     stale_after: float | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
-    threads: int = 0
+    threads: int | None = None
 
     @property
     def choices(self) -> Choices:
@@ -122,4 +122,4 @@ def service_of(job: Job) -> ContinentService:
     Raises:
         UsageError: The address is not an http or https address.
     """
-    return ContinentService(job.api_url, TokenSource(job.token_file), max_pixels=job.max_pixels)
+    return ContinentService(job.api_url, TokenSource(job.token_file), job.threads or 0, job.max_pixels)
