@@ -1,42 +1,80 @@
 """An archive as analysts open it: an xarray dataset, lazy, masked, with the satellites' names."""
 
+import json
+import math
+from difflib import get_close_matches
+from os import PathLike, fspath
+from urllib.parse import urlsplit
+
 import numpy as np
 import xarray as xr
 
 from etl.errors import UsageError
 from etl.extract.frame import SATELLITES
-from etl.load.inventory import GROUP, folder_of, read_inventory
-from etl.load.stores import open_store
+from etl.load.inventory import CATALOG, GROUP, folder_of, read_inventory
+from etl.load.served import Served
+from etl.load.stores import Store, open_store
 from etl.transform.packing import VALID_FROM
 
+_OF_THE_WHOLE = ("zarr_conventions", "spatial:", "proj:", "GeoTransform")
+"""Attributes of the stored grid: they would be wrong of a part of it, and NetCDF cannot hold some of them."""
 
-def open_archive(url: str, continent: str, *, mask: bool = True) -> xr.Dataset:
-    """Open the archived NDVI of a continent; nothing but times and coordinates is read yet.
+
+def open_archive(url: str | PathLike[str], continent: str, *, mask: bool | float = True) -> xr.Dataset:
+    """Open the archived NDVI of a continent; pixels are read when they are computed.
 
     Args:
-        url: address of the archive: a folder, or such as `s3://bucket/folder`.
+        url: address of the archive: a folder, such as `s3://bucket/folder`, or where it is served, such as
+            `http://127.0.0.1:8000`.
         continent: name of the continent, such as `Europe`.
-        mask: make NDVI below 0.05 NaN. That is the service's own rule of thumb for "no data"; it drops real
-            low NDVI, as of deserts, too.
+        mask: make NDVI below 0.05, or below the number given, NaN. 0.05 is the service's own rule of thumb
+            for "no data"; it drops real low NDVI, as of deserts, too.
 
     Returns:
         `ndvi` of dimensions (time, latitude, longitude), float64, NaN where there is no data, as a dask
-        array; and for every frame the coordinates `time` (UTC), `satellite` (`S3A`, `S3B`, …),
-        `valid_fraction`, `ndvi_mean` and what else the archive keeps.
+        array of the archive's chunks, at most 512 × 512 pixels of one frame; and for every frame, already
+        read, the coordinates `time` (UTC), `satellite` (`S3A`, `S3B`, …), `valid_fraction`, `ndvi_mean` and
+        what else the archive keeps. It can be pickled for dask's workers, each of which opens the storage
+        for itself.
 
     Raises:
-        UsageError: The address is none, or holds nothing of that continent.
+        UsageError: The address is none, or holds nothing of that continent; or the mask is no NDVI.
         IncompatibleError: The archive is damaged, or not one of ours.
         StorageError: The storage refuses to be read.
     """
-    store, folder = open_store(url), folder_of(continent)
+    lowest, place = _lowest(mask), fspath(url)
+    store = Served(place) if urlsplit(place).scheme in ("http", "https") else open_store(place)
+    folder = folder_of(continent)
     if read_inventory(store, folder) is None:
-        raise UsageError(f"nothing of {continent} is archived in {url}", "check the address and the name")
+        raise UsageError(f"nothing of {continent} is archived in {place}", _remedy(store, folder))
     dataset: xr.Dataset = xr.open_zarr(store.zarr(f"{folder}/{GROUP}"), chunks={})
+    dataset = dataset.assign_coords({name: column.load() for name, column in dataset.coords.items()})
     names = {flag: name for name, flag in SATELLITES.items()}
     satellites = np.array([names[int(flag)] for flag in dataset.satellite.values])
     attributes = {"long_name": dataset.satellite.attrs["long_name"]}
     dataset = dataset.assign_coords(satellite=("time", satellites, attributes))
-    if mask:
-        dataset["ndvi"] = dataset.ndvi.where(dataset.ndvi >= VALID_FROM).assign_attrs(dataset.ndvi.attrs)
+    for part in (dataset, dataset.ndvi, dataset.crs):
+        part.attrs = {name: value for name, value in part.attrs.items() if not name.startswith(_OF_THE_WHOLE)}
+    if lowest is not None:
+        dataset["ndvi"] = dataset.ndvi.where(dataset.ndvi >= lowest).assign_attrs(dataset.ndvi.attrs)
     return dataset
+
+
+def _lowest(mask: bool | float) -> float | None:
+    """The lowest NDVI that is not masked."""
+    if isinstance(mask, bool):
+        return VALID_FROM if mask else None
+    if not isinstance(mask, int | float | np.number) or not math.isfinite(mask):
+        raise UsageError(f"mask={mask!r} is no NDVI", "give True, False or a number such as 0.1")
+    return float(mask)
+
+
+def _remedy(store: Store, folder: str) -> str:
+    """What to do where a folder is not in an archive: its catalog tells what is."""
+    try:
+        links = json.loads(store.get(CATALOG) or b"")["links"]
+        archived = [link["href"].split("/")[-2] for link in links if link["rel"] == "child"]
+    except (ValueError, LookupError, TypeError):
+        return f"check the address: there is no {CATALOG}, as every archive has"
+    near = get_close_matches(folder, archived, n=1)
+    return f"did you mean {near[0]}?" if near else f"it holds {', '.join(sorted(archived)) or 'nothing'}"

@@ -1,19 +1,33 @@
 """`etl.open_archive`: what an analyst gets."""
 
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rioxarray  # noqa: F401 - gives datasets `.rio`
 from dask.base import is_dask_collection
 
 import etl
 from etl.demo.scene import SceneFrame
-from etl.demo.service import StandIn
-from etl.errors import UsageError
+from etl.demo.service import StandIn, Stream
+from etl.errors import StorageError, UsageError
 from tests.cli.test_convert import expected_values
 from tests.program import convert, run, with_token
 
-from .load.buckets import BUCKET, s3_server, variables
+from .load.buckets import BUCKET, CREDENTIALS, s3_server, variables
+from .serve.serving import serving
+
+
+@pytest.fixture(scope="module")
+def archive(europe: Stream, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Europe, archived; to be read only."""
+    folder = tmp_path_factory.mktemp("reading") / "archive"
+    with StandIn({"Europe": europe}) as service:
+        assert convert(service, folder).code == 0
+    return folder
 
 
 def decoded(scenes: list[SceneFrame]) -> np.ndarray:
@@ -21,10 +35,8 @@ def decoded(scenes: list[SceneFrame]) -> np.ndarray:
 
 
 def test_an_archive_opens_masked_with_the_names_of_its_satellites(
-    service: StandIn, archive: Path, scenes: list[SceneFrame]
+    archive: Path, scenes: list[SceneFrame]
 ) -> None:
-    convert(service, archive)
-
     dataset = etl.open_archive(str(archive), "Europe")
 
     assert dataset.satellite.values.tolist() == [scene.satellite for scene in scenes]
@@ -36,11 +48,7 @@ def test_an_archive_opens_masked_with_the_names_of_its_satellites(
     assert s3b.sizes["time"] == 10
 
 
-def test_nothing_is_masked_where_that_is_asked_for(
-    service: StandIn, archive: Path, scenes: list[SceneFrame]
-) -> None:
-    convert(service, archive)
-
+def test_nothing_is_masked_where_that_is_asked_for(archive: Path, scenes: list[SceneFrame]) -> None:
     dataset = etl.open_archive(str(archive), "Europe", mask=False)
 
     np.testing.assert_allclose(dataset.ndvi.values, decoded(scenes), atol=1e-9)
@@ -67,9 +75,84 @@ def test_an_archive_in_a_bucket_opens_as_one_in_a_folder(
         np.testing.assert_allclose(dataset.ndvi.values, decoded(scenes), atol=1e-9)
 
 
-def test_what_is_not_there_is_told(archive: Path) -> None:
-    with pytest.raises(UsageError, match="nothing of Europe is archived"):
-        etl.open_archive(str(archive), "Europe")
+@pytest.mark.parametrize("lowest", [0.3, 0, -0.01])
+def test_the_mask_can_begin_elsewhere(archive: Path, scenes: list[SceneFrame], lowest: float) -> None:
+    ndvi = etl.open_archive(archive, "Europe", mask=lowest).ndvi.values
+
+    unmasked = decoded(scenes)
+    np.testing.assert_allclose(ndvi, np.where(unmasked >= lowest, unmasked, np.nan), atol=1e-9)
+
+
+@pytest.mark.parametrize("mask", ["0.05", float("nan"), None])
+def test_a_mask_that_is_no_ndvi_is_refused(archive: Path, mask: float) -> None:
+    with pytest.raises(UsageError, match=r"is no NDVI; give True, False or a number such as 0\.1"):
+        etl.open_archive(archive, "Europe", mask=mask)
+
+
+def test_pixels_are_the_only_thing_that_is_left_to_read(archive: Path) -> None:
+    dataset = etl.open_archive(archive, "Europe")
+
+    assert set(dataset.ndvi.chunks[0]) == {1}
+    assert [name for name in dataset.variables if is_dask_collection(dataset[name])] == ["ndvi"]
+
+
+def test_a_served_archive_opens_as_one_in_a_folder(archive: Path, scenes: list[SceneFrame]) -> None:
+    with serving(archive) as server:
+        dataset = etl.open_archive(server.url, "Europe", mask=False)
+        np.testing.assert_allclose(dataset.ndvi.values, decoded(scenes), atol=1e-9)
+        with pytest.raises(UsageError, match=r"nothing of Eurpoe is archived in \S+; did you mean europe\?"):
+            etl.open_archive(server.url, "Eurpoe")
+
+
+def test_what_is_not_there_is_told_with_what_is(archive: Path) -> None:
+    with pytest.raises(UsageError, match=r"nothing of Eurpoe is archived in \S+; did you mean europe\?"):
+        etl.open_archive(archive, "Eurpoe")
+    with pytest.raises(UsageError, match=r"nothing of South America is archived in \S+; it holds europe$"):
+        etl.open_archive(archive, "South America")
+    with pytest.raises(UsageError, match=r"nothing of Europe is archived .*; check the address"):
+        etl.open_archive(archive / "europe", "Europe")
+
+
+def test_a_bucket_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server() as address:
+        for name, value in variables(address).items():
+            monkeypatch.setenv(name, value)
+
+        with pytest.raises(StorageError, match="there is no such bucket"):
+            etl.open_archive("s3://nowhere/ndvi", "Europe")
+        with pytest.raises(UsageError, match="nothing of Europe is archived"):
+            etl.open_archive(f"s3://{BUCKET}/ndvi", "Europe")
+
+
+@pytest.mark.filterwarnings("ignore:Successfully reconstructed a store:RuntimeWarning")
+def test_another_process_reads_a_pickled_archive_with_credentials_of_its_own(
+    service: StandIn, scenes: list[SceneFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server() as address:
+        for name, value in variables(address).items():
+            monkeypatch.setenv(name, value)
+        place = f"s3://{BUCKET}/ndvi"
+        assert run("convert", "Europe", "--archive", place, variables=with_token(service)).code == 0
+        pickled = pickle.dumps(etl.open_archive(place, "Europe", mask=False))
+        (tmp_path / "archive.pickle").write_bytes(pickled)
+        code = (
+            "import pathlib, pickle, numpy;"
+            "opened = pickle.loads(pathlib.Path('archive.pickle').read_bytes());"
+            "numpy.save('values.npy', opened.ndvi.values)"
+        )
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"].encode() not in pickled
+    np.testing.assert_allclose(np.load(tmp_path / "values.npy"), decoded(scenes), atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
+def test_a_part_of_the_grid_has_its_own_place_on_the_map(archive: Path) -> None:
+    part = etl.open_archive(archive, "Europe").ndvi.isel(latitude=slice(10, 20), longitude=slice(4, 24))
+
+    assert part.rio.crs.to_epsg() == 4326
+    assert part.rio.bounds() == pytest.approx((-9.0, 50.0, 1.0, 55.0))
+    assert part.rio.transform() == pytest.approx((0.5, 0, -9.0, 0, -0.5, 55.0, 0, 0, 1))
 
 
 def test_the_package_has_nothing_else_to_offer() -> None:

@@ -65,9 +65,15 @@ class Number(click.ParamType[float]):
 
 
 def _use_endpoint(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    # The variable, so that the processes of a night use it too.
-    if value:
-        os.environ["AWS_ENDPOINT_URL"] = value
+    if not value:
+        return
+    if not value.startswith(("http://", "https://")):
+        raise click.BadParameter(
+            f"{value!r} is no URL such as https://storage.example.org", context, parameter
+        )
+    # The variable, so that the processes of a night use it too; the other one would have precedence.
+    os.environ["AWS_ENDPOINT_URL"] = value
+    os.environ.pop("AWS_ENDPOINT_URL_S3", None)
 
 
 def archive_option(command: Command) -> Command:

@@ -2,24 +2,26 @@
 
 While this process holds a folder's lease, an object there is only written if it is as this process last saw
 it, or as it was when the lease was taken: a writer that lost its lease without knowing (a machine that slept,
-a network that was away) cannot overwrite what the next one has committed.
+a network that was away) cannot overwrite what the next one has committed. Where a process did not give its
+lease back, a request of it can still be under way: what it could commit by that is fenced off.
 """
 
-import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
-from obstore.store import from_url
 from zarr.abc.store import Store as ZarrStore
-from zarr.storage import ObjectStore
 
-from etl.errors import BusyError, StorageError, UsageError
-from etl.load.bucket_lease import BucketLease
+from etl.errors import BusyError, StorageError
+from etl.load.bucket_client import PATIENT, client, is_missing, refusal, settings_of
+from etl.load.bucket_lease import BucketLease, Version, version_of
+from etl.load.bucket_zarr import BucketZarr
 from etl.load.holder import LEASE
 
 Result = TypeVar("Result")
@@ -27,16 +29,32 @@ Result = TypeVar("Result")
 _AT_ONCE = 16
 """Requests under way at a time."""
 
-_RETRIES: Any = {"max_retries": 5, "retry_timeout": timedelta(minutes=2)}
-_REASONS = {
-    "AccessDenied": ("access is denied", "check the permissions of the account"),
-    "InvalidAccessKeyId": ("the access key is not known there", "check AWS_ACCESS_KEY_ID and --endpoint-url"),
-    "SignatureDoesNotMatch": ("the secret key is wrong", "check AWS_SECRET_ACCESS_KEY"),
-    "RequestTimeTooSkewed": ("this machine's clock is wrong", "set the clock"),
-    "ExpiredToken": ("the credentials have expired", "get new ones"),
-    "NoSuchBucket": ("there is no such bucket", "create it, or check --archive and --endpoint-url"),
-}
-"""What storages answer, in words, and what to do."""
+_LARGE = 1 << 20
+"""Bytes from which on an object may take long to be written."""
+
+_LEASE_REQUEST = timedelta(seconds=10)
+"""How long a request about a lease may take, and its retries."""
+
+_COMMITS = ("ndvi.zarr/zarr.json", ".rebuild/ndvi.zarr/zarr.json")
+"""Objects of a folder by which frames are committed."""
+
+_SWITCH = ".rebuild/ready.json"
+"""The object of a folder by which a rebuild comes into force; empty it has no meaning."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What is known while a folder's lease is held.
+
+    Attributes:
+        lease: the lease.
+        seen: versions of the objects that were read and written meanwhile.
+        copied: objects that were made of others; their versions are not told.
+    """
+
+    lease: BucketLease
+    seen: dict[str, Version] = field(default_factory=dict)
+    copied: set[str] = field(default_factory=set)
 
 
 class Bucket:
@@ -46,18 +64,20 @@ class Bucket:
         """Describe the storage; nothing is requested yet.
 
         Credentials, region and endpoint come from the usual variables of the cloud, such as
-        `AWS_ACCESS_KEY_ID`, `AWS_REGION` and `AWS_ENDPOINT_URL`, or from the machine's role.
+        `AWS_ACCESS_KEY_ID`, `AWS_REGION` and `AWS_ENDPOINT_URL`, the profile, or the machine's role.
 
         Args:
             url: `s3://bucket/prefix`, `gs://…` or `az://…`.
 
         Raises:
-            UsageError: It is no such address.
+            StorageError: There are no credentials.
+            UsageError: It is no such address, or the credentials are not configured as they should be.
         """
         self._url = url.rstrip("/")
-        self._store = self._below("")
-        self._seen: dict[str, str] = {}
-        self._leases: dict[str, BucketLease] = {}
+        self._settings = settings_of(url)
+        self._store = client(self._url, self._settings)
+        self._patient = client(self._url, self._settings, PATIENT)
+        self._held: dict[str, _Held] = {}
 
     def __str__(self) -> str:
         return self._url
@@ -66,7 +86,7 @@ class Bucket:
         """The object's bytes, or None where there is no such object."""
 
         def read() -> bytes:
-            result = obstore.get(self._store, key)
+            result = obstore.get(self._patient, key)
             data = bytes(result.bytes())
             self._note(key, result.meta)
             return data
@@ -83,14 +103,15 @@ class Bucket:
             # Exhausted, so that the first error is raised.
             list(pool.map(lambda item: self._put(*item), objects.items()))
         if final:
-            for key in objects:
-                self._seen.pop(key, None)
+            self._forget(*objects)
 
     def copy(self, source: str, target: str) -> None:
         """Make the object at `source` an object at `target` too, without downloading it."""
-        self._check(target)
+        held = self._check(target)
         self._told("write", target, lambda: obstore.copy(self._store, source, target))
-        self._seen.pop(target, None)
+        self._forget(target)
+        if held:
+            held.copied.add(target)
 
     def exchanges(self, folder: str) -> bool:
         """There are no folders to exchange."""
@@ -107,8 +128,7 @@ class Bucket:
         if paths:
             self._check(prefix)
             self._told("remove", prefix, lambda: obstore.delete(self._store, paths))
-        for path in paths:
-            self._seen.pop(path, None)
+        self._forget(*paths)
 
     def exists(self, key: str) -> bool:
         """Whether there is an object of that name, or one below it."""
@@ -147,69 +167,100 @@ class Bucket:
     @contextmanager
     def lease(self, folder: str, wait: float = 0.0) -> Iterator[None]:
         """Hold the exclusive right to write into a folder of the archive; see `BucketLease`."""
-        lease = BucketLease(self._store, folder, self.location(folder), wait)
+        store = client(self._url, self._settings, _LEASE_REQUEST, _LEASE_REQUEST)
+        lease = BucketLease(store, folder, self.location(folder), wait)
         self._told("write", f"{folder}/{LEASE}".lstrip("/"), lease.take)
-        self._leases[folder] = lease
+        self._held[folder] = _Held(lease)
+        clean = True
         try:
+            if lease.inherited and folder:
+                self._fence(folder)
             yield
+        except (StorageError, BusyError):
+            # A write that was given up may still arrive.
+            clean = False
+            raise
         finally:
-            del self._leases[folder]
-            lease.release()
+            del self._held[folder]
+            lease.release(clean=clean)
 
     def zarr(self, prefix: str) -> ZarrStore:
         """The objects below the prefix as a read-only Zarr store."""
-        return ObjectStore(self._below(prefix), read_only=True)
+        where = self.location(prefix)
+        return BucketZarr(client(where, self._settings, PATIENT), where=where)
 
     def location(self, key: str) -> str:
         """The address by which other programs open the object."""
         return f"{self._url}/{key}" if key else self._url
 
-    def _below(self, prefix: str) -> Any:  # noqa: ANN401 - one of obstore's stores
-        try:
-            return from_url(
-                f"{self._url}/{prefix}".rstrip("/"),
-                client_options={"allow_http": True, "connect_timeout": "10s", "timeout": "300s"},
-                retry_config=_RETRIES,
-            )
-        except (BaseError, ValueError) as error:
-            raise UsageError(
-                f"{self._url} is no address of a bucket: {_first_line(error)}",
-                "name a folder, or such as s3://bucket/folder",
-            ) from None
+    def _fence(self, folder: str) -> None:
+        """Make what a process that lost the lease could still commit fail.
+
+        It writes on the condition that the object is as it saw it, so that is changed, in white space that
+        has no meaning. An archive without a root has nothing to lose yet.
+        """
+        for name in _COMMITS:
+            key = f"{folder}/{name}"
+            data = self.get(key)
+            if data is not None:
+                mark = "".join(" \t"[bit == "1"] for bit in f"{secrets.randbits(64):064b}")
+                self._put(key, data.rstrip() + f"\n{mark}\n".encode())
+                with suppress(BusyError):
+                    if self.get(f"{folder}/{_SWITCH}") is None:
+                        self._put(f"{folder}/{_SWITCH}", b"")
 
     def _put(self, key: str, data: bytes | memoryview) -> None:
         """Write an object unless another writer has, while the folder's lease was held here."""
-        lease = self._check(key)
-        mode: Any = "overwrite"
-        if lease is not None:
-            known = self._seen.get(key)
-            mode = {"e_tag": known} if known else "create"
+        held = self._check(key)
+        if held is None:
+            self._told("write", key, lambda: self._written(key, data, "overwrite"))
+            return
+        known = held.seen.get(key)
+        if known is None and key in held.copied:
+            known = version_of(self._head(key) or {})
+        mode: Any = dict(known) if known else "create"
         try:
             self._note(key, self._told("write", key, lambda: self._written(key, data, mode)))
             return
         except (AlreadyExistsError, PreconditionError):
-            found = self._told("read", key, lambda: obstore.get(self._store, key))
+            found = self._found(key)
         if bytes(found.bytes()) == data:
             # Written by this process, and the answer was lost.
             self._note(key, found.meta)
             return
-        if mode != "create" or lease is None or found.meta["last_modified"] >= lease.taken:
+        if mode != "create" or found.meta["last_modified"] >= held.lease.taken:
             raise self._overtaken(key)
-        left_before: Any = {"e_tag": found.meta["e_tag"]}
+        left_before: Any = dict(version_of(found.meta))
         try:
             self._note(key, self._told("write", key, lambda: self._written(key, data, left_before)))
         except (AlreadyExistsError, PreconditionError):
             raise self._overtaken(key) from None
 
-    def _check(self, key: str) -> BucketLease | None:
-        """The lease under which an object is written, if there is one; it must still be held."""
-        lease = self._leases.get(key.partition("/")[0] if "/" in key else "")
-        if lease is not None:
-            lease.check()
-        return lease
+    def _found(self, key: str) -> Any:  # noqa: ANN401 - as obstore has it
+        """An object that another writer has written; the storage said so."""
+        try:
+            return self._told("read", key, lambda: obstore.get(self._patient, key))
+        except FileNotFoundError:
+            raise self._overtaken(key) from None
 
+    def _check(self, key: str) -> _Held | None:
+        """What is known under the lease that an object is written under, if any; it must still be held."""
+        held = self._holding(key)
+        if held:
+            held.lease.check()
+        return held
+
+    def _holding(self, key: str) -> _Held | None:
+        return self._held.get(key.partition("/")[0] if "/" in key else "")
+
+<<<<<<< HEAD
     def _written(self, key: str, data: bytes | memoryview, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
         result: Mapping[str, Any] = obstore.put(self._store, key, data, mode=mode, use_multipart=False)
+=======
+    def _written(self, key: str, data: bytes, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
+        store = self._store if len(data) < _LARGE else self._patient
+        result: Mapping[str, Any] = obstore.put(store, key, data, mode=mode, use_multipart=False)
+>>>>>>> main
         return result
 
     def _overtaken(self, key: str) -> BusyError:
@@ -219,8 +270,16 @@ class Bucket:
         )
 
     def _note(self, key: str, meta: Mapping[str, Any]) -> None:
-        if meta["e_tag"]:
-            self._seen[key] = meta["e_tag"]
+        held = self._holding(key)
+        if held:
+            held.seen[key] = version_of(meta)
+
+    def _forget(self, *keys: str) -> None:
+        for key in keys:
+            held = self._holding(key)
+            if held:
+                held.seen.pop(key, None)
+                held.copied.discard(key)
 
     def _head(self, key: str) -> Mapping[str, Any] | None:
         return self._unless_missing(key, lambda: obstore.head(self._store, key))
@@ -249,26 +308,8 @@ class Bucket:
         except (AlreadyExistsError, PreconditionError):
             raise
         except FileNotFoundError as error:
-            if _code(error) == "NoSuchKey" or "NoSuch" not in str(error):
+            if is_missing(error):
                 raise
-            raise self._refused(verb, key, error) from None
+            raise refusal(verb, self.location(key), error) from None
         except (BaseError, OSError) as error:
-            raise self._refused(verb, key, error) from None
-
-    def _refused(self, verb: str, key: str, error: Exception) -> StorageError:
-        reason, remedy = _REASONS.get(
-            _code(error),
-            (_first_line(error), "check the address, the credentials and the network, then run it again"),
-        )
-        return StorageError(f"cannot {verb} {self.location(key)}: {reason}", remedy)
-
-
-def _code(error: Exception) -> str:
-    found = re.search(r"<Code>(\w+)</Code>", str(error))
-    return found[1] if found else ""
-
-
-def _first_line(error: Exception) -> str:
-    """What obstore says, without the query of addresses, which can hold secrets."""
-    line = str(error).strip().partition("\n")[0]
-    return re.sub(r"\?\S*", "", line)[:300]
+            raise refusal(verb, self.location(key), error) from None

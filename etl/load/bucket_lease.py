@@ -1,7 +1,8 @@
-"""One writer at a time in an object store: an object that is created only if absent, renewed, and expires.
+"""One writer at a time in an object store: an object that is taken by a conditional write, and expires.
 
 Its age is told by the storage's own clock, as the time between two objects, so that the clocks of the
-machines need not agree.
+machines need not agree. A lease that was given back is an empty object. Every renewal changes its text, so
+that whoever takes an expired lease over fails if it was renewed in that very moment.
 """
 
 import json
@@ -10,14 +11,14 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from time import monotonic
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-from etl.errors import BusyError
+from etl.errors import BusyError, StorageError
+from etl.load.bucket_client import refusal
 from etl.load.holder import LEASE, acquire, own_name
 
 LIFETIME = 120.0
@@ -29,12 +30,21 @@ _RENEWALS = 4
 _POLL_SECONDS = 2.0
 _TICK = 0.1
 
+Version = Mapping[str, str]
+"""Which of the writes of an object is meant, as obstore's conditions have it."""
+
+
+def version_of(meta: Mapping[str, Any]) -> Version:
+    """The version that an answer tells; empty where the storage tells none."""
+    return {name: meta[name] for name in ("e_tag", "version") if meta.get(name)}
+
 
 class BucketLease:
     """The exclusive right to write into a folder, from `take` to `release`.
 
     Attributes:
         taken: a time by the storage's clock: what is older was written before the lease was taken.
+        inherited: whether it was taken from a process that did not give it back, and may still be writing.
     """
 
     def __init__(self, store: Any, folder: str, where: str, wait: float, lifetime: float = LIFETIME) -> None:  # noqa: ANN401 - one of obstore's stores
@@ -48,14 +58,18 @@ class BucketLease:
             lifetime: seconds it lasts without being renewed.
         """
         self.taken = datetime.min.replace(tzinfo=UTC)
+        self.inherited = False
         self._store = store
         self._key = f"{folder}/{LEASE}" if folder else LEASE
         self._where = where
         self._wait = wait
         self._lifetime = lifetime
-        self._text = json.dumps({**own_name(), "id": uuid.uuid4().hex, "seconds": lifetime}).encode()
-        self._e_tag = ""
-        self._renewed = 0.0
+        self._own: dict[str, object] = {**own_name(), "id": uuid.uuid4().hex, "seconds": lifetime}
+        self._writes = 0
+        self._version: Version = {}
+        self._renewed = float("-inf")
+        self._lost = False
+        self._one_at_a_time = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
@@ -64,56 +78,148 @@ class BucketLease:
 
         Raises:
             BusyError: Another process holds it; the message names that process and since when.
+            StorageError: The storage does not keep the conditions of writes.
         """
         acquire(self._try, self._where, self._wait, _POLL_SECONDS)
+        self._prove()
         begun: datetime = obstore.head(self._store, self._key)["last_modified"]
-        self.taken = self._now()
-        # The clock counts whole seconds: in this one, the holder before may have written too.
-        while self.taken <= begun:
-            time.sleep(_TICK)
-            self.taken = self._now()
+        # The clock counts whole seconds.
+        self.taken = begun + timedelta(seconds=1)
+        if self.inherited:
+            # In this one the holder before may have written too.
+            while self._now() < self.taken:
+                time.sleep(_TICK)
         self._thread.start()
 
-    def release(self) -> None:
-        """Give the lease back."""
+    def release(self, *, clean: bool = True) -> None:
+        """Give the lease back.
+
+        Args:
+            clean: no request of this process can still be under way.
+        """
         self._ended.set()
         self._thread.join()
+        text = b"" if clean else json.dumps({**self._own, "seconds": -1.0}).encode()
         # Where that fails it expires.
         with suppress(BaseError, OSError):
-            if bytes(obstore.get(self._store, self._key).bytes()) == self._text:
-                obstore.delete(self._store, self._key)
+            if not self._lost:
+                self._put(text, dict(self._version))
 
     def check(self) -> None:
-        """Make sure that the lease is still held.
+        """Make sure that the lease is held, and will be for half of its lifetime.
 
         Raises:
-            BusyError: It may have expired.
+            BusyError: It has passed to another process.
+            StorageError: It cannot be renewed.
         """
-        if monotonic() - self._renewed > self._lifetime:
-            raise BusyError(
-                f"the lease of {self._where} could not be renewed and may have passed to another run",
-                "what was committed is archived; run the command again",
-            )
+        if self._lost or _seconds() - self._renewed > self._lifetime / 2:
+            try:
+                self._renew()
+            except (BaseError, OSError) as error:
+                raise refusal("write", f"{self._where}/{LEASE}", error) from None
 
     def _try(self) -> bytes | None:
         """Take the lease if it is free or expired; else tell what it says."""
-        asked = monotonic()
+        begun = _seconds()
         mode: Any = "create"
-        try:
+        # Where there is none, somebody may have removed it under a process that is writing.
+        inherited = True
+        with suppress(FileNotFoundError):
             found = obstore.get(self._store, self._key)
-        except FileNotFoundError:
-            pass
-        else:
             text = bytes(found.bytes())
-            if text != self._text and not self._has_expired(text, found.meta):
+            if text and not self._is_own(text) and not self._has_expired(text, found.meta):
                 return text
-            mode = {"e_tag": found.meta["e_tag"]}
+            mode, inherited = dict(version_of(found.meta)), bool(text)
         try:
-            result = obstore.put(self._store, self._key, self._text, mode=mode, use_multipart=False)
+            self._version = self._put(self._text(), mode)
         except (AlreadyExistsError, PreconditionError):
-            return b""
-        self._e_tag, self._renewed = result["e_tag"] or "", asked
+            # Taken by another, or by this one, and the answer was lost.
+            with suppress(FileNotFoundError):
+                found = obstore.get(self._store, self._key)
+                text = bytes(found.bytes())
+                if not self._is_own(text):
+                    return text
+                self._version = version_of(found.meta)
+            if not self._version:
+                return b""
+        self._renewed, self.inherited = begun, inherited
         return None
+
+    def _prove(self) -> None:
+        """Make sure that the storage keeps conditions: one that ignores them would let two runs write.
+
+        Raises:
+            StorageError: It does not.
+        """
+        stale: Any = dict(self._version)
+        if stale:
+            self._renew()
+            with suppress(AlreadyExistsError):
+                self._put(self._text(), "create")
+                stale = None
+        if stale:
+            with suppress(PreconditionError):
+                self._put(self._text(), stale)
+                stale = None
+        if not stale:
+            raise StorageError(
+                f"cannot write {self._where}: the storage does not keep the conditions of writes"
+                " (If-None-Match, If-Match), which keep two runs apart",
+                "use one that does, or archive into a folder",
+            )
+
+    def _renew(self) -> None:
+        """Write the lease anew.
+
+        Raises:
+            BusyError: It has passed to another process.
+        """
+        with self._one_at_a_time:
+            for _ in range(2):
+                begun = _seconds()
+                if self._lost:
+                    break
+                try:
+                    self._version = self._put(self._text(), dict(self._version))
+                except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+                    # Passed to another, or renewed before, and the answer was lost.
+                    self._lost = not self._look_again()
+                else:
+                    self._renewed = begun
+                    return
+            self._lost = True
+        raise BusyError(
+            f"the lease of {self._where} has passed to another run",
+            "what was committed is archived; run the command again",
+        )
+
+    def _look_again(self) -> bool:
+        """Whether the lease is the own one still; its version is noted."""
+        with suppress(FileNotFoundError):
+            found = obstore.get(self._store, self._key)
+            if self._is_own(bytes(found.bytes())):
+                self._version = version_of(found.meta)
+                return True
+        return False
+
+    def _keep(self) -> None:
+        """Renew the lease until it is given back, or lost."""
+        while not self._ended.wait(self._lifetime / _RENEWALS):
+            with suppress(BaseError, OSError):
+                try:
+                    self._renew()
+                except BusyError:
+                    return
+
+    def _text(self) -> bytes:
+        self._writes += 1
+        return json.dumps({**self._own, "write": self._writes}).encode()
+
+    def _is_own(self, text: bytes) -> bool:
+        return f'"{self._own["id"]}"'.encode() in text
+
+    def _put(self, text: bytes, mode: Any) -> Version:  # noqa: ANN401 - as obstore has it
+        return version_of(obstore.put(self._store, self._key, text, mode=mode, use_multipart=False))
 
     def _has_expired(self, text: bytes, meta: Mapping[str, Any]) -> bool:
         try:
@@ -125,23 +231,12 @@ class BucketLease:
 
     def _now(self) -> datetime:
         """The time by the storage's clock."""
-        clock = f"{self._key}-clock-{uuid.uuid4().hex}"
+        clock = f"{self._key}-clock"
         obstore.put(self._store, clock, b"", use_multipart=False)
         now: datetime = obstore.head(self._store, clock)["last_modified"]
-        obstore.delete(self._store, clock)
         return now
 
-    def _keep(self) -> None:
-        """Renew the lease until it is given back, or lost."""
-        while not self._ended.wait(self._lifetime / _RENEWALS):
-            asked = monotonic()
-            try:
-                result = obstore.put(
-                    self._store, self._key, self._text, mode={"e_tag": self._e_tag}, use_multipart=False
-                )
-            except (AlreadyExistsError, PreconditionError):
-                self._renewed = float("-inf")
-                return
-            except (BaseError, OSError):
-                continue
-            self._e_tag, self._renewed = result["e_tag"] or "", asked
+
+def _seconds() -> float:
+    """Seconds of this machine, those included in which it slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

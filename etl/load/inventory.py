@@ -183,7 +183,8 @@ def inventory_of(store: Store, folder: str, root: Mapping[str, Any]) -> Inventor
         grid, bits = _grid_and_bits(documents)
         frames = documents["ndvi"]["shape"][0]
         objects = store.zarr(f"{folder}/{GROUP}")
-        columns = {name: _read_column(_array(objects, documents, name), frames) for name in COLUMNS}
+        arrays = {name: _array(objects, documents, name) for name in COLUMNS}
+        columns = {name: _read_column(store, f"{folder}/{GROUP}", arrays[name], frames) for name in COLUMNS}
         inventory = Inventory(store, folder, root["attributes"]["continent"], grid, bits, root, columns)
         _check(inventory, documents)
     except (ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, OSError) as error:
@@ -229,9 +230,10 @@ def _array(objects: ZarrStore, documents: Mapping[str, Any], name: str) -> zarr.
     return zarr.Array.from_dict(StorePath(objects, name), documents[name])
 
 
-def _read_column(array: zarr.Array[Any], frames: int) -> NDArray[Any]:
+def _read_column(store: Store, group: str, array: zarr.Array[Any], frames: int) -> NDArray[Any]:
     """Read an array along time; raise ValueError where a missing object would read as fill."""
-    if array.nchunks_initialized != array.nchunks:
+    chunks = (array.metadata.encode_chunk_key((number,)) for number in range(array.nchunks))
+    if not all(store.exists(f"{group}/{array.basename}/{chunk}") for chunk in chunks):
         raise ValueError(f"objects of {array.basename} are missing")
     return np.asarray(array[:frames])
 

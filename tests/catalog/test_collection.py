@@ -264,7 +264,7 @@ def test_the_rendering_has_the_colours_of_the_quicklooks(collection: Document) -
     assert list(render["colormap"]) == [str(index) for index in range(256)]
     index = np.arange(256)
     stored = np.rint(first + index * (last - first) / 255).astype(np.int16)
-    table = np.array(list(render["colormap"].values()))
+    table = np.array([list(bytes.fromhex(each.removeprefix("#"))) for each in render["colormap"].values()])
     shown = index > 14
     np.testing.assert_array_equal(table[shown], colour(stored)[shown])
     np.testing.assert_array_equal(table[:, 3], np.where(index >= 14, 255, 0))

@@ -1,13 +1,14 @@
-"""Buckets of a real S3 protocol server."""
+"""Buckets of a real S3 protocol server, and what can befall them."""
 
-import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import requests
-from moto.server import ThreadedMotoServer
 
 from etl.load.bucket import Bucket
 
@@ -21,16 +22,39 @@ CREDENTIALS = {
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """A server with one empty bucket; its address."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        address = f"http://{host}:{port}"
-        requests.put(f"{address}/{BUCKET}", timeout=30).raise_for_status()
-        yield address
-    finally:
-        server.stop()
+    """A server in a process of its own, with one empty bucket; its address."""
+    program = Path(__file__).with_name("s3_server.py")
+    with subprocess.Popen([sys.executable, "-P", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            requests.put(f"{address}/{BUCKET}", timeout=30).raise_for_status()
+            yield address
+        finally:
+            process.kill()
+
+
+def faults(address: str, *rules: dict[str, object]) -> None:
+    """From now on requests meet these faults, and no others; see `tests.load.s3_server.Rule`."""
+    requests.post(f"{address}/faults", json=rules, timeout=30).raise_for_status()
+
+
+def met(address: str) -> int:
+    """How many requests the first rule was meant for."""
+    answer: list[int] = requests.get(f"{address}/faults", timeout=30).json()
+    return answer[0]
+
+
+def wait_until_held(address: str) -> None:
+    """Wait until a rule holds a request back."""
+    requests.get(f"{address}/faults/held", timeout=120).raise_for_status()
+
+
+def outlive(address: str, folder: str) -> None:
+    """Let the lease of a folder in the bucket be as if it had not been renewed for its whole lifetime."""
+    key = f"{address}/{BUCKET}/{folder}/.lease"
+    text = requests.get(key, timeout=30).json()
+    requests.put(key, json={**text, "seconds": -5.0}, timeout=30).raise_for_status()
 
 
 def variables(address: str) -> dict[str, str]:
@@ -62,11 +86,7 @@ class WatchedBucket(Bucket):
 
 
 def clean(address: str) -> None:
-    """Forget all that is in the server, and begin with an empty bucket again."""
+    """Forget all that is in the server, and begin with an empty bucket again, and without faults."""
+    faults(address)
     requests.post(f"{address}/moto-api/reset", timeout=30).raise_for_status()
     requests.put(f"{address}/{BUCKET}", timeout=30).raise_for_status()
-
-
-def point_here(address: str) -> None:
-    """Let this process use the server."""
-    os.environ.update(variables(address))

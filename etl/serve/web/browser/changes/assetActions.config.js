@@ -1,0 +1,3 @@
+import { HowToOpen, OnTheMap } from "./src/actions/assets/ZarrGroup.js";
+
+export default { OnTheMap, HowToOpen };
