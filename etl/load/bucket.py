@@ -253,14 +253,9 @@ class Bucket:
     def _holding(self, key: str) -> _Held | None:
         return self._held.get(key.partition("/")[0] if "/" in key else "")
 
-<<<<<<< HEAD
     def _written(self, key: str, data: bytes | memoryview, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
-        result: Mapping[str, Any] = obstore.put(self._store, key, data, mode=mode, use_multipart=False)
-=======
-    def _written(self, key: str, data: bytes, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
         store = self._store if len(data) < _LARGE else self._patient
         result: Mapping[str, Any] = obstore.put(store, key, data, mode=mode, use_multipart=False)
->>>>>>> main
         return result
 
     def _overtaken(self, key: str) -> BusyError:
