@@ -123,6 +123,17 @@ from etl.signals import deferred, ending_on_signals
     help="Refuse larger frames: they need memory.",
 )
 @option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Share the frames among N processes; with --scheduler, wait for so many.",
+)
+@option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Share them among the workers of a Dask cluster, such as tcp://host:8786.",
+)
+@option(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",

@@ -33,6 +33,7 @@ class Appender:
     """Writes frames behind the committed ones; hold the continent's lease while using it.
 
     Attributes:
+        schema: what the frames share.
         writer: writes the objects of frames at the positions that were reserved for them.
         pending: number of frames that were appended and not committed.
         bytes_written: bytes of all objects written so far.
@@ -52,7 +53,7 @@ class Appender:
         """
         self._store = store
         self._prefix = f"{folder}/{GROUP}"
-        self._schema = schema
+        self.schema = schema
         inventory = read_inventory(store, folder)
         if inventory is None:
             objects = empty_group(schema)
@@ -75,6 +76,11 @@ class Appender:
         self.bytes_written = 0
 
     @property
+    def next_position(self) -> int:
+        """The position that is reserved next."""
+        return len(self._columns["time"]) + len(self._rows) + len(self._reserved)
+
+    @property
     def pending(self) -> int:  # noqa: D102 - see the class
         return len(self._rows)
 
@@ -93,7 +99,7 @@ class Appender:
             IncompatibleError: The frame does not fit behind the others.
         """
         self._check_follows(entry, shape, bits)
-        position = len(self._columns["time"]) + len(self._rows) + len(self._reserved)
+        position = self.next_position
         self._reserved.append(entry)
         self._keys.add((entry.time, entry.satellite))
         self._newest = entry.time
@@ -182,11 +188,11 @@ class Appender:
 
     def _check_follows(self, entry: FrameEntry, shape: tuple[int, ...], bits: int) -> None:
         remedy = "nothing of it was archived; report this"
-        if shape != (self._schema.grid.rows, self._schema.grid.columns):
+        if shape != (self.schema.grid.rows, self.schema.grid.columns):
             raise IncompatibleError(f"{entry} has the wrong size {shape}", remedy)
-        if bits != self._schema.bits:
+        if bits != self.schema.bits:
             raise IncompatibleError(
-                f"{entry} has {bits} bits; the archive is made from {self._schema.bits}-bit video",
+                f"{entry} has {bits} bits; the archive is made from {self.schema.bits}-bit video",
                 remedy,
             )
         if entry.satellite not in SATELLITES:

@@ -105,6 +105,11 @@ class Bucket:
         if final:
             self._forget(*objects)
 
+    def create_all(self, objects: Mapping[str, bytes | memoryview]) -> None:
+        """Write objects, none of which is there yet unless as it would be written."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda item: self._create(*item), objects.items()))
+
     def copy(self, source: str, target: str) -> None:
         """Make the object at `source` an object at `target` too, without downloading it."""
         held = self._check(target)
@@ -235,6 +240,13 @@ class Bucket:
             self._note(key, self._told("write", key, lambda: self._written(key, data, left_before)))
         except (AlreadyExistsError, PreconditionError):
             raise self._overtaken(key) from None
+
+    def _create(self, key: str, data: bytes | memoryview) -> None:
+        try:
+            self._told("write", key, lambda: self._written(key, data, "create"))
+        except AlreadyExistsError:
+            if bytes(self._found(key).bytes()) != data:
+                raise self._overtaken(key) from None
 
     def _found(self, key: str) -> Any:  # noqa: ANN401 - as obstore has it
         """An object that another writer has written; the storage said so."""

@@ -14,8 +14,8 @@ from typing import NoReturn
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import LocalStore
 
-from etl.errors import IncompatibleError, StorageError
-from etl.load.durable import make_folders, sync_folder
+from etl.errors import BusyError, IncompatibleError, StorageError
+from etl.load.durable import make_folders, sync_folder, write_file
 from etl.load.folder_lease import folder_lease
 
 _STILL_WRITTEN = 3600.0
@@ -78,13 +78,9 @@ class LocalFolder:
         key = ""
         try:
             for key, data in objects.items():
-                partial = self._partial(key)
+                written.append((self._partial(key), key))
                 make_folders((self.root / key).parent)
-                written.append((partial, key))
-                with partial.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
+                write_file(written[-1][0], data)
             for partial, key in written:
                 self._reveal(partial, key)
             for folder in dict.fromkeys((self.root / key).parent for key in objects):
@@ -94,6 +90,33 @@ class LocalFolder:
                 with suppress(OSError):
                     partial.unlink(missing_ok=True)
             raise self._refused("write", key, error) from error
+
+    def create_all(self, objects: Mapping[str, bytes | memoryview]) -> None:
+        """Write objects, none of which is there yet unless as it would be written; see `Store`.
+
+        Raises:
+            BusyError: Another one is there.
+            StorageError: As `put`.
+        """
+        for key, data in objects.items():
+            target = self.root / key
+            try:
+                partial = self._partial(key)
+                make_folders(target.parent)
+                try:
+                    write_file(partial, data)
+                    target.hardlink_to(partial)
+                except FileExistsError:
+                    if target.read_bytes() != data:
+                        raise BusyError(
+                            f"another run has written {target} meanwhile",
+                            "nothing of it was overwritten; run the command again",
+                        ) from None
+                finally:
+                    partial.unlink(missing_ok=True)
+                sync_folder(target.parent)
+            except OSError as error:
+                raise self._refused("write", key, error) from error
 
     def copy(self, source: str, target: str) -> None:
         """Make the object at `source` an object at `target` too, replacing the one there.

@@ -39,22 +39,31 @@ class FrameWriter:
     """Writes the objects of frames, each at a position of its own; several threads may use it at a time.
 
     Its methods raise `StorageError` where the storage refuses a write.
+
+    Attributes:
+        group: key of the Zarr group.
+        document: metadata of its `ndvi` array.
     """
 
-    def __init__(self, store: Store, group: str, document: Mapping[str, Any]) -> None:
+    def __init__(
+        self, store: Store, group: str, document: Mapping[str, Any], *, only_new: bool = False
+    ) -> None:
         """Prepare to write; nothing is written yet.
 
         Args:
             store: the archive's storage.
             group: key of the Zarr group.
             document: metadata of its `ndvi` array.
+            only_new: replace nothing that is in the storage; that is safe without the lease.
 
         Raises:
             IncompatibleError: The array is not encoded as this version of the program encodes.
         """
         self._store = store
+        self.group = group
+        self.document = document
         self._prefix = f"{group}/ndvi"
-        self._document = document
+        self._only_new = only_new
         self._threads = threading.local()
         self._threads.encoder = FrameEncoder(document)
 
@@ -107,7 +116,7 @@ class FrameWriter:
         columns = {name: inventory.columns[name][there].item() for name in names}
         theirs = inventory.root["consolidated_metadata"]["metadata"]["ndvi"]
         size = 0
-        if any(theirs[name] != self._document[name] for name in ("chunk_grid", "codecs")):
+        if any(theirs[name] != self.document[name] for name in ("chunk_grid", "codecs")):
             values = inventory.frame(there)
             if crc32c(values) != columns["checksum"]:
                 raise _damaged(inventory, entry)
@@ -115,7 +124,7 @@ class FrameWriter:
             size = self._put_all(encoder.encode(position, _bands(values, len(encoder.band))))
         else:
             source = f"{inventory.group_key}/ndvi/{frame_folder(theirs, there)}"
-            target = f"{self._prefix}/{frame_folder(self._document, position)}"
+            target = f"{self._prefix}/{frame_folder(self.document, position)}"
             keys = sorted(self._store.keys(source))
             if len(keys) != _objects_a_frame(theirs):
                 raise _damaged(inventory, entry)
@@ -123,17 +132,30 @@ class FrameWriter:
                 self._store.copy(key, target + key.removeprefix(source))
         return Written(entry, columns, size, {"load": perf_counter() - begun})
 
+    def clear(self, position: int) -> None:
+        """Remove what earlier runs left at a position, and at all behind it."""
+        start = f"{self._prefix}/{frame_folder(self.document, position)}"
+        parent = start.rstrip("/").rpartition("/")[0] + "/"
+        found = {key.removeprefix(parent).partition("/")[0] for key in self._store.keys(parent)}
+        for name in found:
+            if name.isdecimal() and int(name) >= position:
+                self._store.delete(f"{parent}{name}")
+
     @property
     def _encoder(self) -> FrameEncoder:
         """The encoder of this thread."""
         try:
             encoder: FrameEncoder = self._threads.encoder
         except AttributeError:
-            encoder = self._threads.encoder = FrameEncoder(self._document)
+            encoder = self._threads.encoder = FrameEncoder(self.document)
         return encoder
 
     def _put_all(self, objects: Mapping[str, bytes | memoryview]) -> int:
-        self._store.put_all({f"{self._prefix}/{key}": data for key, data in objects.items()}, final=True)
+        full = {f"{self._prefix}/{key}": data for key, data in objects.items()}
+        if self._only_new:
+            self._store.create_all(full)
+        else:
+            self._store.put_all(full, final=True)
         return sum(map(len, objects.values()))
 
 

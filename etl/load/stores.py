@@ -43,6 +43,15 @@ class Store(Protocol):
             BusyError: As `put`.
         """
 
+    def create_all(self, objects: Mapping[str, bytes | memoryview]) -> None:
+        """Write objects, none of which is there yet unless as it would be written.
+
+        Nothing is ever replaced, so that this is safe without the lease.
+
+        Raises:
+            BusyError: Another one is there.
+        """
+
     def copy(self, source: str, target: str) -> None:
         """Make the object at `source` an object at `target` too, replacing the one there."""
 

@@ -1,7 +1,7 @@
 """Frames into the archive, with a commit now and then."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +41,12 @@ class Archived:
         return self.inventory.bits
 
 
-def append(run: Run, frames: Iterator[Frame | Archived], open_appender: Callable[[int], Appender]) -> None:
+def append(
+    run: Run,
+    frames: Generator[Frame | Archived, None, None],
+    open_appender: Callable[[int], Appender],
+    share_out: Callable[[Appender], Generator[Written, None, None]] | None = None,
+) -> None:
     """Archive frames; whatever ends it, those before are committed.
 
     Frames are packed, encoded and written in threads while the next ones are decoded. A signal or the
@@ -51,6 +56,7 @@ def append(run: Run, frames: Iterator[Frame | Archived], open_appender: Callable
         run: the run it belongs to.
         frames: what to append, in the order of the archive.
         open_appender: called with the bit depth of the first frame.
+        share_out: archives all frames but the first elsewhere; they are then not taken from `frames`.
     """
     job, report, progress = run.job, run.report, run.progress
     if progress and report.planned:
@@ -60,12 +66,19 @@ def append(run: Run, frames: Iterator[Frame | Archived], open_appender: Callable
     if first is None:
         return
     appender = open_appender(first.bits)
-    writes = (_write(appender, frame) for frame in chain([first], timed))
+    begun = _write(appender, first)
+    if share_out:
+        # The decoder and what it holds are done with.
+        frames.close()
+        written_frames = _after(begun, share_out(appender))
+    else:
+        writes = (_write(appender, frame) for frame in timed)
+        written_frames = overlapped(chain([begun], writes), job.threads or 0)
     committing = False
     committed_at = monotonic()
     try:
-        with closing(overlapped(writes, job.threads or 0)) as results:
-            for done, written in enumerate(results, 1):
+        with closing(written_frames):
+            for done, written in enumerate(written_frames, 1):
                 with deferred():
                     appender.add(written)
                     report.add(written.seconds)
@@ -95,6 +108,14 @@ def _timed(frames: Iterator[Frame | Archived], report: RunReport) -> Iterator[Fr
         if frame is None:
             return
         yield frame
+
+
+def _after(
+    first: Callable[[], Written], others: Generator[Written, None, None]
+) -> Generator[Written, None, None]:
+    with closing(others):
+        yield first()
+        yield from others
 
 
 def _write(appender: Appender, frame: Frame | Archived) -> Callable[[], Written]:

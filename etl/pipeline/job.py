@@ -43,6 +43,8 @@ class Job:
         commit_seconds: … or after so many seconds, whichever comes first.
         stale_after: days after which an archive without a newer frame is called stale; None is never.
         max_pixels: most pixels a frame may have.
+        workers: processes that share the frames, or None; with a `scheduler`, how many to wait for.
+        scheduler: address of a Dask scheduler whose workers are used, or None.
         threads: threads that decode, and as many again that encode and write; None is one a core this process
             may use.
     """
@@ -66,6 +68,8 @@ class Job:
     commit_seconds: float = 60.0
     stale_after: float | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
+    workers: int | None = None
+    scheduler: str | None = None
     threads: int | None = None
 
     @property
@@ -88,6 +92,8 @@ def place(job: Job) -> tuple[Store, str]:
             f"the start {job.start:%Y-%m-%dT%H:%M} is after the end {job.end:%Y-%m-%dT%H:%M}",
             "check --start and --end",
         )
+    if job.rebuild and (job.workers or job.scheduler):
+        raise UsageError("a rebuild is made by one process", "leave out --workers and --scheduler")
     if job.public_url is not None:
         address_of(job.public_url)
     store = open_store(job.archive)

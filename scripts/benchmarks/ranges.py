@@ -1,0 +1,108 @@
+"""A few frames out of the middle of a long stream: what is downloaded and decoded for them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from etl.extract.numbering import FRAME_RATE
+
+from .clips import Clip, Stored
+from .counted import DECODED
+from .measuring import Figure, Group
+from .setting import Setting, reported
+from .standin import serving_streams
+
+_ASKED = 10
+_CONTAINERS = ("mp4", "ts", "hls-ts", "hls-fmp4")
+
+
+@dataclass(frozen=True)
+class Need:
+    """What cannot be done without.
+
+    Attributes:
+        frames: frames from the key frame before the first wanted one to the last, in the order of decoding.
+        size: bytes of their packets.
+        wanted: bytes of the wanted frames' packets alone.
+    """
+
+    frames: int
+    size: int
+    wanted: int
+
+
+def middle(setting: Setting) -> Group:
+    """Frames out of the middle of the second group of three, in every container."""
+    sizes = setting.sizes
+    group = Group("range", f"{_ASKED} frames from the middle of a group of {sizes.group} (open), small frames")
+    first = sizes.group + sizes.group // 2 + 1 - _ASKED // 2
+    first += 1 - first % 2
+    for container in _CONTAINERS:
+        columns, rows = (2 * side for side in sizes.small)
+        clip = setting.stored(
+            Clip(f"groups-{container}", columns, rows, 3 * sizes.group, gop=sizes.group, container=container)
+        )
+        need = needed(clip.file, first, _ASKED)
+        archive = setting.scratch / "range" / "archive"
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with serving_streams([clip]) as service:
+                decoded = _decoded(clip, archive, service, first)
+            loaded = reported(archive)["bytes_in"]
+        finally:
+            shutil.rmtree(archive.parent, ignore_errors=True)
+        figures = {
+            "frames decoded / necessary": decoded / need.frames,
+            "bytes downloaded / necessary": loaded / need.size,
+            "frames decoded beyond those asked for": decoded - _ASKED,
+            "bytes downloaded beyond those asked for": loaded - need.wanted,
+        }
+        group.figures += [Figure(f"{container}: {name}", each, each, each) for name, each in figures.items()]
+        group.more[container] = {
+            "asked": _ASKED,
+            "decoded": decoded,
+            "necessary_frames": need.frames,
+            "downloaded": loaded,
+            "necessary_bytes": need.size,
+            "file": clip.size,
+        }
+    return group
+
+
+def needed(file: Path, first: int, count: int) -> Need:
+    """What is necessary to decode `count` frames of a stream from number `first` on."""
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+        start = min(packet.pts for packet in packets if packet.pts is not None)
+        numbers = [
+            round(float((packet.pts or 0) - start) * float(packet.time_base or 0) * float(FRAME_RATE)) + 1
+            for packet in packets
+        ]
+    wanted = [index for index, number in enumerate(numbers) if first <= number < first + count]
+    key = max(index for index in range(wanted[0] + 1) if packets[index].is_keyframe and numbers[index] <= first)
+    sizes = [packet.size for packet in packets]
+    last = max(wanted)
+    return Need(last + 1 - key, sum(sizes[key : last + 1]), sum(sizes[index] for index in wanted))
+
+
+def _decoded(clip: Stored, archive: Path, service: Mapping[str, str], first: int) -> int:
+    """Archive the range; return how many frames FFmpeg decoded."""
+    images = clip.stream.images[first - 1 : first - 1 + _ASKED]
+    days = [str(image.time.astype("datetime64[D]")) for image in (images[0], images[-1])]
+    report = archive.with_name(f"{archive.name}-report.json")
+    command: list[str | Path] = [sys.executable, "-m", "benchmarks.counted", "-q", "convert", clip.clip.name]
+    command += ["--archive", archive, "--report", report, "--start", days[0], "--end", days[1]]
+    done = subprocess.run(
+        command, env={**os.environ, **service}, stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+    archived = reported(archive)["frames"]
+    if archived != _ASKED:
+        raise AssertionError(f"{archived:.0f} frames were archived, {_ASKED} asked for")
+    return done.stderr.count(DECODED.encode())
