@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .clips import Clip, Stored
-from .measuring import Group, Variant
+from .measuring import FailedError, Group, Variant
 from .setting import Setting, archived, convert, converting, reported
 from .standin import serving_streams
 
@@ -50,7 +50,7 @@ def _night(clip: Stored, length: int, base: Path, service: Mapping[str, str]) ->
     def figures(folder: Path, printed: str) -> Mapping[str, float]:
         found = reported(folder / "archive")
         if found["frames"] != _NEW:
-            raise AssertionError(f"{found['frames']:.0f} frames were appended to {length}")
+            raise FailedError(f"{found['frames']:.0f} frames were appended to {length}")
         return found
 
     return Variant(

@@ -15,17 +15,16 @@ ALLOWED_BYTES = 200e6
 
 def convert(setting: Setting) -> Group:
     """`convert` against `ffmpeg -f null` of the same file: wall, CPU and memory."""
-    threads = cores()
+    threads = str(cores())
+    ffmpeg, pyav = ("ffmpeg", "-v", "error", "-threads", threads), (sys.executable, "-m", "benchmarks.decode")
     group = Group("convert", f"convert over HTTP, against ffmpeg -threads {threads} -f null of the same file")
     for clip in (setting.stored(setting.full), setting.stored(setting.smooth)):
         name = clip.clip.name
-        command = ["ffmpeg", "-v", "error", "-threads", str(threads), "-i", clip.file, "-f", "null", "-"]
-        decode: list[str | Path] = [sys.executable, "-m", "benchmarks.decode", str(threads), clip.file]
         with serving_streams([clip]) as service:
             variants = [
                 converting(f"{name}: convert", clip, service),
-                Variant(f"{name}: ffmpeg", lambda folder, command=command: command),
-                Variant(f"{name}: PyAV alone", lambda folder, command=decode: command),
+                _decoding(f"{name}: ffmpeg", *ffmpeg, "-i", clip.file, "-f", "null", "-"),
+                _decoding(f"{name}: PyAV alone", *pyav, threads, clip.file),
             ]
             if has_option("--no-overviews"):
                 variants.append(converting(f"{name}: no overviews", clip, service, "--no-overviews"))
@@ -49,6 +48,10 @@ def convert(setting: Setting) -> Group:
     return group
 
 
+def _decoding(name: str, *command: str | Path) -> Variant:
+    return Variant(name, lambda folder: command)
+
+
 def allowed(run: Run, clip: Stored) -> float:
     """The memory a conversion may take: the decoder's own, four frames of int16, and 200 MB."""
     return run.peak + ALLOWED_FRAMES * 2 * clip.clip.pixels + ALLOWED_BYTES
@@ -56,14 +59,21 @@ def allowed(run: Run, clip: Stored) -> float:
 
 def usual(setting: Setting) -> Group:
     """`convert` against the notebook's GeoTIFFs and against xarray's `append_dim`: wall and sizes."""
-    group = Group("usual", "convert, against GeoTIFFs out of a pipe as in the public notebook, and xarray's append")
+    group = Group("usual", "convert, against GeoTIFFs as in the public notebook, and xarray's append_dim")
     clip = setting.stored(setting.full)
 
     def way(name: str, module: str, output: str) -> Variant:
         def figures(folder: Path, printed: str) -> Mapping[str, float]:
             return {"size": float(size_of(folder))}
 
-        command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{module}", clip.folder]
+        command: list[str | Path] = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            f"benchmarks.{module}",
+            clip.folder,
+        ]
         return Variant(name, lambda folder: [*command, folder / output], figures=figures)
 
     with serving_streams([clip]) as service:

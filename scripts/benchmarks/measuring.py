@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from .runner import __doc__ as METHOD  # noqa: N812 - the text is a constant
-
-__all__ = ["METHOD", "Figure", "Group", "Run", "Variant", "alternate", "ratio", "size_of"]
-
 _RUNNER = Path(__file__).with_name("runner.py")
 PROGRAM = (sys.executable, "-P", "-m", "etl.cli")
 """The program as it is in this tree."""
+
+
+_MEASURED = ("wall", "cpu", "peak", "processes")
 
 
 class FailedError(Exception):
@@ -43,12 +42,12 @@ class Run:
 
     def value(self, name: str) -> float:
         """The figure of that name."""
-        return float(getattr(self, name) if name in ("wall", "cpu", "peak", "processes") else self.figures[name])
+        return float(getattr(self, name) if name in _MEASURED else self.figures[name])
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all figures."""
-        return ("wall", "cpu", "peak", "processes", *self.figures)
+        return (*_MEASURED, *self.figures)
 
 
 @dataclass(frozen=True)
@@ -190,6 +189,26 @@ def _run(variant: Variant, scratch: Path) -> Run:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         result.unlink(missing_ok=True)
+
+
+def quietly(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
+    """Run a command that is not measured; return what it printed on standard error.
+
+    Raises:
+        FailedError: It failed.
+    """
+    done = subprocess.run(
+        [str(part) for part in command],
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise FailedError(f"{' '.join(done.args)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stderr
 
 
 def size_of(path: Path) -> int:

@@ -1,8 +1,6 @@
 """A few frames out of the middle of a long stream: what is downloaded and decoded for them."""
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,16 +8,19 @@ from pathlib import Path
 
 import av
 
+from etl.demo.encoder import Container
 from etl.extract.numbering import FRAME_RATE
 
 from .clips import Clip, Stored
 from .counted import DECODED
-from .measuring import Figure, Group
-from .setting import Setting, reported
+from .measuring import PROGRAM, FailedError, Figure, Group, quietly
+from .setting import Setting, convert, reported
 from .standin import serving_streams
 
 _ASKED = 10
-_CONTAINERS = ("mp4", "ts", "hls-ts", "hls-fmp4")
+_DIGIT = "4"
+"""Not in the name of a continent."""
+_CONTAINERS: tuple[Container, ...] = ("mp4", "ts", "hls-ts", "hls-fmp4")
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,27 @@ class Need:
 def middle(setting: Setting) -> Group:
     """Frames out of the middle of the second group of three, in every container."""
     sizes = setting.sizes
-    group = Group("range", f"{_ASKED} frames from the middle of a group of {sizes.group} (open), small frames")
+    about = f"{_ASKED} small frames from the middle of an open group of {sizes.group}"
+    group = Group("range", about)
     first = sizes.group + sizes.group // 2 + 1 - _ASKED // 2
     first += 1 - first % 2
     for container in _CONTAINERS:
         columns, rows = (2 * side for side in sizes.small)
         clip = setting.stored(
-            Clip(f"groups-{container}", columns, rows, 3 * sizes.group, gop=sizes.group, container=container)
+            Clip(
+                f"groups-{container.rstrip(_DIGIT)}",
+                columns,
+                rows,
+                3 * sizes.group,
+                gop=sizes.group,
+                container=container,
+            )
         )
         need = needed(clip.file, first, _ASKED)
         archive = setting.scratch / "range" / "archive"
-        archive.parent.mkdir(parents=True, exist_ok=True)
         try:
             with serving_streams([clip]) as service:
-                decoded = _decoded(clip, archive, service, first)
+                decoded = decoded_frames(clip, archive, service, first, _ASKED)
             loaded = reported(archive)["bytes_in"]
         finally:
             shutil.rmtree(archive.parent, ignore_errors=True)
@@ -86,23 +94,28 @@ def needed(file: Path, first: int, count: int) -> Need:
             for packet in packets
         ]
     wanted = [index for index, number in enumerate(numbers) if first <= number < first + count]
-    key = max(index for index in range(wanted[0] + 1) if packets[index].is_keyframe and numbers[index] <= first)
+    keys = [index for index in range(wanted[0] + 1) if packets[index].is_keyframe and numbers[index] <= first]
     sizes = [packet.size for packet in packets]
-    last = max(wanted)
+    key, last = keys[-1], wanted[-1]
     return Need(last + 1 - key, sum(sizes[key : last + 1]), sum(sizes[index] for index in wanted))
 
 
-def _decoded(clip: Stored, archive: Path, service: Mapping[str, str], first: int) -> int:
-    """Archive the range; return how many frames FFmpeg decoded."""
-    images = clip.stream.images[first - 1 : first - 1 + _ASKED]
+def decoded_frames(clip: Stored, archive: Path, service: Mapping[str, str], first: int, count: int) -> int:
+    """Archive some frames of a clip; return how many FFmpeg decoded for that.
+
+    Args:
+        clip: the clip, in which two frames are of a day.
+        archive: a new archive.
+        service: variables that point the program to the stand-in.
+        first: number of the first frame, odd.
+        count: how many frames, even.
+    """
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    images = clip.stream.images[first - 1 : first - 1 + count]
     days = [str(image.time.astype("datetime64[D]")) for image in (images[0], images[-1])]
-    report = archive.with_name(f"{archive.name}-report.json")
-    command: list[str | Path] = [sys.executable, "-m", "benchmarks.counted", "-q", "convert", clip.clip.name]
-    command += ["--archive", archive, "--report", report, "--start", days[0], "--end", days[1]]
-    done = subprocess.run(
-        command, env={**os.environ, **service}, stdin=subprocess.DEVNULL, capture_output=True, check=True
-    )
+    arguments = convert(clip.clip.name, archive, "--start", days[0], "--end", days[1])[len(PROGRAM) :]
+    told = quietly([sys.executable, "-m", "benchmarks.counted", *arguments], service)
     archived = reported(archive)["frames"]
-    if archived != _ASKED:
-        raise AssertionError(f"{archived:.0f} frames were archived, {_ASKED} asked for")
-    return done.stderr.count(DECODED.encode())
+    if archived != count:
+        raise FailedError(f"{archived:.0f} frames were archived, {count} asked for")
+    return told.count(DECODED)

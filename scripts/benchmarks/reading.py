@@ -2,15 +2,14 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from inspect import signature
-from pathlib import Path
 
 import etl
 
 from .clips import Clip, Stored
-from .measuring import PROGRAM, Group, Variant
+from .measuring import PROGRAM, FailedError, Group, Variant, quietly
+from .serving import serving_archive
 from .setting import Setting, archived, has_option
 from .standin import serving_streams
 
@@ -40,43 +39,35 @@ def read(setting: Setting) -> Group:
             for clip in (full, long):
                 archived(clip, archive, service)
         if "series" in layouts:
-            command = [*PROGRAM, "-q", "optimize", long.clip.name, "--archive", str(archive)]
-            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        _measure(setting, group, archive, full, long, layouts)
+            quietly([*PROGRAM, "-q", "optimize", long.clip.name, "--archive", archive])
+        with serving_archive(archive) as url:
+            places = {"disk": str(archive), "HTTP": url}
+            looks = [("map", "frames", full)]
+            looks += [(what, layout, long) for what in ("pixel", "region") for layout in layouts]
+            group.runs = setting.alternate(
+                *(_look(*look, *place) for look in looks for place in places.items())
+            )
     finally:
         shutil.rmtree(archive, ignore_errors=True)
+    _compare(group, layouts)
     return group
 
 
-def _measure(
-    setting: Setting, group: Group, archive: Path, full: Stored, long: Stored, layouts: list[str]
-) -> None:
-    # Imported here: the server's module is the only one of these that needs the archive's own code.
-    from .serving import serving_archive  # noqa: PLC0415
+def _look(what: str, layout: str, clip: Stored, where: str, address: str) -> Variant:
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.reader", what, layout, address]
+    return Variant(
+        f"{what}, {layout}, {where}",
+        lambda folder: [*command, clip.clip.name],
+        figures=lambda folder, printed: json.loads(printed),
+    )
 
-    def variant(what: str, layout: str, where: str, address: str, clip: Stored) -> Variant:
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.reader", what, layout, address]
-        return Variant(
-            f"{what}, {layout}, {where}",
-            lambda folder: [*command, clip.clip.name],
-            figures=lambda folder, printed: json.loads(printed),
-        )
 
-    with serving_archive(archive) as url:
-        looks = [("map", "frames", full)]
-        looks += [(what, layout, long) for what in ("pixel", "region") for layout in layouts]
-        group.runs = setting.alternate(
-            *(
-                variant(what, layout, where, address, clip)
-                for what, layout, clip in looks
-                for where, address in (("disk", str(archive)), ("HTTP", url))
-            )
-        )
+def _compare(group: Group, layouts: list[str]) -> None:
     for what in ("map", "pixel", "region"):
         names = [name for name in group.runs if name.startswith(what)]
         found = {(run.value("values"), run.value("total")) for name in names for run in group.runs[name]}
         if len(found) > 1:
-            raise AssertionError(f"{what}: the ways to read it give different values: {found}")
+            raise FailedError(f"{what}: the ways to read it give different values: {found}")
         for name in names:
             group.count(f"seconds, {name}", name, "reading")
             group.count(f"bytes, {name}", name, "bytes")

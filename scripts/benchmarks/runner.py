@@ -26,6 +26,7 @@ from pathlib import Path
 
 _SET_CHILD_SUBREAPER = 36
 _SAMPLED_EVERY = 0.05
+_PATIENCE = 10.0
 
 
 def _children(pid: int) -> list[int]:
@@ -70,8 +71,13 @@ class _Sampler(threading.Thread):
 
 
 def _end_others() -> int:
-    """Kill what the command left running; return how many there were."""
+    """Wait for what the command left running, at last kill it; return how many had to be."""
     left = 0
+    patience = time.monotonic() + _PATIENCE
+    while _descendants(os.getpid()) and time.monotonic() < patience:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+        time.sleep(0.01)
     while processes := _descendants(os.getpid()):
         for process in processes:
             with contextlib.suppress(ProcessLookupError):

@@ -22,7 +22,7 @@ _COUNTS = "/.counts"
 
 
 class _Counting:
-    """An application that tells at `/.counts` how many requests it answered, and the bytes of their bodies."""
+    """An application that tells at `/.counts` how many requests it answered with how many bytes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from .clips import Clip, Stored, store
-from .measuring import PROGRAM, Run, Variant, alternate, size_of
+from .measuring import PROGRAM, FailedError, Run, Variant, alternate, quietly, size_of
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def converting(
         found = reported(folder / "archive")
         expected = clip.clip.frames if frames is None else frames
         if found["frames"] != expected:
-            raise AssertionError(f"{name} archived {found['frames']:.0f} frames of {expected}")
+            raise FailedError(f"{name} archived {found['frames']:.0f} frames of {expected}")
         return found
 
     return Variant(
@@ -132,8 +132,8 @@ def converting(
 
 def archived(clip: Stored, archive: Path, service: Mapping[str, str], *arguments: str) -> None:
     """Archive a clip without measuring it."""
-    command = [str(part) for part in convert(clip.clip.name, archive, *arguments)]
-    subprocess.run(command, env={**os.environ, **service}, check=True, stdin=subprocess.DEVNULL)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    quietly(convert(clip.clip.name, archive, *arguments), service)
 
 
 @cache

@@ -19,10 +19,11 @@ _A_DAY = 86400.0
 
 @contextmanager
 def serving_streams(clips: Sequence[Stored]) -> Iterator[Mapping[str, str]]:
-    """Serve clips, each as the continent of its name, and yield the variables that point the program there."""
+    """Serve clips, each as the continent of its name; yield the variables that lead the program there."""
     command = [sys.executable, "-m", "benchmarks.standin", *(str(clip.folder) for clip in clips)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin and server.stdout  # noqa: S101 - for the type checker
+        assert server.stdin  # noqa: S101 - for the type checker
+        assert server.stdout  # noqa: S101 - the same
         try:
             yield json.loads(server.stdout.readline())
         finally:
