@@ -106,7 +106,7 @@ def stream_frames(
     client: HttpClient,
     listing: Listing,
     entries: Sequence[FrameEntry],
-    ask_again: Callable[[], str],
+    ask_again: Callable[[], str] | None,
     threads: int = 0,
 ) -> Generator[Frame, None, None]:
     """Exactly the given frames of a listing, in the given order.
@@ -115,7 +115,8 @@ def stream_frames(
         client: the session to use.
         listing: where the stream is, and how large its frames are.
         entries: the frames.
-        ask_again: gives the stream's address once the one of the listing has expired.
+        ask_again: gives the stream's address once the one of the listing has expired; None where that
+            is all there is.
         threads: decoder threads; 0 is one a core.
 
     Raises:

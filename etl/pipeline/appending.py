@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -45,7 +45,7 @@ def append(
     run: Run,
     frames: Generator[Frame | Archived, None, None],
     open_appender: Callable[[int], Appender],
-    share_out: Callable[[Appender], Generator[Written, None, None]] | None = None,
+    share_out: Callable[[Appender], AbstractContextManager[Iterator[Written]]] | None = None,
 ) -> None:
     """Archive frames; whatever ends it, those before are committed.
 
@@ -56,7 +56,7 @@ def append(
         run: the run it belongs to.
         frames: what to append, in the order of the archive.
         open_appender: called with the bit depth of the first frame.
-        share_out: archives all frames but the first elsewhere; they are then not taken from `frames`.
+        share_out: has all frames but the first archived elsewhere; they are then not taken from `frames`.
     """
     job, report, progress = run.job, run.report, run.progress
     if progress and report.planned:
@@ -70,28 +70,30 @@ def append(
     if share_out:
         # The decoder and what it holds are done with.
         frames.close()
-        written_frames = _after(begun, share_out(appender))
+        with share_out(appender) as others:
+            _commit_all(run, appender, _after(begun, others))
     else:
         writes = (_write(appender, frame) for frame in timed)
-        written_frames = overlapped(chain([begun], writes), job.threads or 0)
+        with closing(overlapped(chain([begun], writes), job.threads or 0)) as written:
+            _commit_all(run, appender, written)
+
+
+def _commit_all(run: Run, appender: Appender, written_frames: Iterator[Written]) -> None:
+    job, report, progress = run.job, run.report, run.progress
     committing = False
     committed_at = monotonic()
     try:
-        with closing(written_frames):
-            for done, written in enumerate(written_frames, 1):
-                with deferred():
-                    appender.add(written)
-                    report.add(written.seconds)
-                    if progress:
-                        progress(done, report.planned)
-                    if (
-                        appender.pending >= job.commit_frames
-                        or monotonic() - committed_at >= job.commit_seconds
-                    ):
-                        committing = True
-                        _commit(appender, report)
-                        committing = False
-                        committed_at = monotonic()
+        for done, written in enumerate(written_frames, 1):
+            with deferred():
+                appender.add(written)
+                report.add(written.seconds)
+                if progress:
+                    progress(done, report.planned)
+                if appender.pending >= job.commit_frames or monotonic() - committed_at >= job.commit_seconds:
+                    committing = True
+                    _commit(appender, report)
+                    committing = False
+                    committed_at = monotonic()
     except BaseException:
         if not committing:
             with errors_logged(), deferred():
@@ -110,12 +112,9 @@ def _timed(frames: Iterator[Frame | Archived], report: RunReport) -> Iterator[Fr
         yield frame
 
 
-def _after(
-    first: Callable[[], Written], others: Generator[Written, None, None]
-) -> Generator[Written, None, None]:
-    with closing(others):
-        yield first()
-        yield from others
+def _after(first: Callable[[], Written], others: Iterator[Written]) -> Iterator[Written]:
+    yield first()
+    yield from others
 
 
 def _write(appender: Appender, frame: Frame | Archived) -> Callable[[], Written]:

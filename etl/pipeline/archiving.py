@@ -1,8 +1,8 @@
 """A run: from the listing to the catalog and the report."""
 
 import logging
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from functools import partial
 
@@ -139,14 +139,14 @@ def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None
 
 def _sharing(
     run: Run, listing: Listing, entries: tuple[FrameEntry, ...]
-) -> Callable[[Appender], Generator[Written, None, None]] | None:
+) -> Callable[[Appender], AbstractContextManager[Iterator[Written]]] | None:
     """What archives frames by many workers, if that is asked for and there is something to share."""
-    if not (run.job.workers or run.job.scheduler) or not entries:
+    if not (run.job.workers or run.job.scheduler):
         return None
-    # A second of start-up that most runs do not need.
-    from etl.pipeline.sharing import share_out  # noqa: PLC0415
+    # A second of start-up that most runs do not need, and an extra of the package.
+    from etl.pipeline.sharing import is_worth_sharing, shared_out  # noqa: PLC0415
 
-    return partial(share_out, run, listing, entries)
+    return partial(shared_out, run, listing, entries) if is_worth_sharing(len(entries)) else None
 
 
 def _publish(run: Run, *, at_end: bool = False) -> None:

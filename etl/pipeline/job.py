@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from etl.catalog.address import address_of
@@ -43,7 +44,8 @@ class Job:
         commit_seconds: … or after so many seconds, whichever comes first.
         stale_after: days after which an archive without a newer frame is called stale; None is never.
         max_pixels: most pixels a frame may have.
-        workers: processes that share the frames, or None; with a `scheduler`, how many to wait for.
+        workers: processes that share the frames, or None; with a `scheduler`, how many to wait for. A few
+            frames are archived by this process alone.
         scheduler: address of a Dask scheduler whose workers are used, or None.
         threads: threads that decode, and as many again that encode and write; None is one a core this process
             may use.
@@ -94,6 +96,11 @@ def place(job: Job) -> tuple[Store, str]:
         )
     if job.rebuild and (job.workers or job.scheduler):
         raise UsageError("a rebuild is made by one process", "leave out --workers and --scheduler")
+    if (job.workers or job.scheduler) and find_spec("distributed") is None:
+        raise UsageError(
+            "the library that reaches other processes is not installed",
+            "run pip install 'ndvi-archive[cluster]', or leave out --workers and --scheduler",
+        )
     if job.public_url is not None:
         address_of(job.public_url)
     store = open_store(job.archive)

@@ -22,6 +22,8 @@ def overlapped(calls: Iterator[Callable[[], Result]], threads: int = 0) -> Gener
         threads: how many calls to make at a time; 0 is one a core this process may use.
     """
     count = min(threads or len(os.sched_getaffinity(0)), _MOST)
+    # Also with one thread the next call is fetched while one is being made.
+    most = max(count, 2)
     under_way: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(count, "overlapped") as pool:
         try:
@@ -33,7 +35,7 @@ def overlapped(calls: Iterator[Callable[[], Result]], threads: int = 0) -> Gener
                     call, failure = None, error
                 if call is not None:
                     under_way.append(pool.submit(call))
-                while under_way and (call is None or len(under_way) >= count or under_way[0].done()):
+                while under_way and (call is None or len(under_way) >= most or under_way[0].done()):
                     yield under_way.popleft().result()
                 if failure is not None:
                     raise failure
