@@ -68,24 +68,29 @@ def main(
     shutil.rmtree(scratch, ignore_errors=True)
     setting = Setting(sizes, repeat, out / "clips", scratch, lambda line: click.echo(line, err=True))
     begun = monotonic()
-    groups = []
+    groups, failed = [], {}
     try:
-        for name in only or BENCHMARKS:
+        for name in dict.fromkeys(only or BENCHMARKS):
             click.echo(name, err=True)
-            groups.append(BENCHMARKS[name](setting))
-    except FailedError as error:
-        raise click.ClickException(str(error)) from error
+            try:
+                groups.append(BENCHMARKS[name](setting))
+            except FailedError as error:
+                failed[name] = str(error)
+                click.echo(f"  failed: {error}", err=True)
+                groups.append(Group(name, "it failed", skipped=[str(error).splitlines()[0]]))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     verdicts = judge(groups)
     table = as_table(groups, verdicts)
-    (out / "results.json").write_text(as_json(setting, groups, verdicts, monotonic() - begun) + "\n")
+    about = {"seconds": monotonic() - begun, "failed": failed}
+    (out / "results.json").write_text(as_json(setting, groups, verdicts, about) + "\n")
     (out / "table.md").write_text(table)
     draw(groups, out)
     click.echo(table)
     if check:
         _tell(verdicts)
-        sys.exit(not all(verdict.holds for verdict in verdicts))
+    missed = check and not all(verdict.holds for verdict in verdicts)
+    sys.exit(bool(missed or failed))
 
 
 def _tell(verdicts: list[Verdict]) -> None:

@@ -28,7 +28,7 @@ def append(setting: Setting) -> Group:
             group.runs = setting.alternate(
                 *(_night(clip, length, bases / str(length) / "archive", service) for length in lengths)
             )
-            ends = [(length, clip.last_day(length)) for length in lengths[1:]]
+            ends = [(length, clip.last_day(length)) for length in lengths[-2:]]
             group.runs |= setting.alternate(
                 *(
                     converting(f"{length} new frames", clip, service, "--end", end, frames=length)
@@ -41,7 +41,7 @@ def append(setting: Setting) -> Group:
         for figure in ("wall", "cpu", "bytes_out"):
             name = f"{figure}, append to {length} / to {lengths[0]}".replace("cpu", "CPU")
             group.compare(name, (f"to {length}", figure), (f"to {lengths[0]}", figure))
-    short, long = (f"{length} new frames" for length in lengths[1:])
+    short, long = (f"{length} new frames" for length in lengths[-2:])
     group.compare(f"peak memory, {long} / {short}", (long, "peak"), (short, "peak"))
     return group
 

@@ -15,7 +15,7 @@ _WALL, _CPU, _LIMIT = "#3b7a57", "#a9cdb8", "#b3412e"
 def draw(groups: Sequence[Group], folder: Path) -> None:
     """Write `plot.svg` and `plot.png`: one panel a benchmark that has something to show."""
     found = {group.name: group for group in groups}
-    panels = [(name, panel) for name, panel in _PANELS.items() if name in found]
+    panels = [(name, panel) for name, panel in _PANELS.items() if name in found and found[name].runs]
     if not panels:
         return
     rows = -(-len(panels) // 2)

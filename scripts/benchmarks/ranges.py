@@ -8,7 +8,6 @@ from pathlib import Path
 
 import av
 
-from etl.demo.encoder import Container
 from etl.extract.numbering import FRAME_RATE
 
 from .clips import Clip, Stored
@@ -20,7 +19,6 @@ from .standin import serving_streams
 _ASKED = 10
 _DIGIT = "4"
 """Not in the name of a continent."""
-_CONTAINERS: tuple[Container, ...] = ("mp4", "ts", "hls-ts", "hls-fmp4")
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def middle(setting: Setting) -> Group:
     group = Group("range", about)
     first = sizes.group + sizes.group // 2 + 1 - _ASKED // 2
     first += 1 - first % 2
-    for container in _CONTAINERS:
+    for container in sizes.containers:
         columns, rows = (2 * side for side in sizes.small)
         clip = setting.stored(
             Clip(
@@ -97,7 +95,9 @@ def needed(file: Path, first: int, count: int) -> Need:
     keys = [index for index in range(wanted[0] + 1) if packets[index].is_keyframe and numbers[index] <= first]
     sizes = [packet.size for packet in packets]
     key, last = keys[-1], wanted[-1]
-    return Need(last + 1 - key, sum(sizes[key : last + 1]), sum(sizes[index] for index in wanted))
+    # What is shown before the key frame belongs to the group before it, and is not decoded.
+    decoded = sum(number >= numbers[key] for number in numbers[key : last + 1])
+    return Need(decoded, sum(sizes[key : last + 1]), sum(sizes[index] for index in wanted))
 
 
 def decoded_frames(clip: Stored, archive: Path, service: Mapping[str, str], first: int, count: int) -> int:

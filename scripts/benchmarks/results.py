@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -40,13 +40,16 @@ def machine() -> dict[str, Any]:
     }
 
 
-def as_json(setting: Setting, groups: Sequence[Group], verdicts: Sequence[Verdict], seconds: float) -> str:
-    """Everything, each run included."""
+def as_json(
+    setting: Setting, groups: Sequence[Group], verdicts: Sequence[Verdict], about: Mapping[str, Any]
+) -> str:
+    """Everything, each run included; `about` is added as it is."""
     return json.dumps(
         {
             "machine": machine(),
             "load": os.getloadavg()[0],
-            "settings": {"repeat": setting.repeat, "sizes": asdict(setting.sizes), "seconds": seconds},
+            "settings": {"repeat": setting.repeat, "sizes": asdict(setting.sizes)},
+            **about,
             "method": how_it_is_measured,
             "groups": {group.name: _group(group) for group in groups},
             "targets": [

@@ -101,7 +101,7 @@ def _costs(group: Group, clip: Stored, extra: float, commit: float, *, has_worke
 
     def slope(figure: str) -> float:
         more = group.median(f"{unit}, {long}", figure) - group.median(f"{unit}, {short}", figure)
-        return more / (work[long] - work[short])
+        return max(0.0, more / (work[long] - work[short]))
 
     wall = slope("wall")
     start = max(0.0, group.median(f"{unit}, {long}", "wall") - work[long] * wall)

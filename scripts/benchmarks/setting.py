@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from etl.demo.encoder import Container
+
 from .clips import Clip, Stored, store
 from .measuring import PROGRAM, FailedError, Run, Variant, alternate, quietly, size_of
 
@@ -21,10 +23,11 @@ class Sizes:
         rows: the same.
         frames: of the streams at full size.
         small: columns and rows where many frames are wanted, and few pixels.
-        archived: lengths of the archives that are appended to.
+        archived: lengths of the archives that are appended to: multiples of ten.
         middle: columns and rows of the long archive that is read.
         years: frames of that archive.
         group: frames between key frames of a long-GOP stream.
+        containers: what such streams are in.
         spread: columns, rows and frames of the stream that workers share, and frames between its key frames.
     """
 
@@ -32,14 +35,15 @@ class Sizes:
     rows: int = 5600
     frames: int = 12
     small: tuple[int, int] = (336, 200)
-    archived: tuple[int, int, int] = (10, 100, 1000)
+    archived: tuple[int, ...] = (10, 100, 1000)
     middle: tuple[int, int] = (1024, 1024)
     years: int = 1460
     group: int = 250
+    containers: tuple[Container, ...] = ("mp4", "ts", "hls-ts", "hls-fmp4")
     spread: tuple[int, int, int, int] = (4088, 2800, 144, 12)
 
 
-TINY = Sizes(64, 48, 4, (32, 24), (10, 20, 30), (64, 48), 24, 10, (64, 48, 12, 4))
+TINY = Sizes(64, 48, 4, (32, 24), (10, 20), (64, 48), 24, 10, ("mp4", "hls-ts"), (64, 48, 12, 4))
 """For seeing that everything runs; the figures mean nothing."""
 
 
