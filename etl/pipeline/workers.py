@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -9,7 +10,9 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from multiprocessing import resource_tracker
 
+import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
 from distributed.versions import VersionMismatchWarning
 
@@ -197,23 +200,53 @@ def cluster(count: int | None, scheduler: str | None) -> Iterator[Workers]:
         else:
             client = stack.enter_context(_connected(scheduler, count or 1))
         workers = Workers(client)
-        fields = {"workers": workers.count}
-        log.info("%d workers", workers.count, extra={"event": "workers_ready", "fields": fields})
+        found = workers.count
+        fields = {"workers": found}
+        log.info(
+            "sharing the frames among %d worker%s",
+            found,
+            "" if found == 1 else "s",
+            extra={"event": "workers_ready", "fields": fields},
+        )
         yield workers
 
 
 def _processes(count: int) -> LocalCluster:
     """Workers on this machine, which end with this process."""
-    return LocalCluster(
-        n_workers=count,
-        threads_per_worker=1,
-        # A worker that is paused or restarted for its memory gets no further.
-        memory_limit=0,
-        dashboard_address=None,
-        # Else whoever can log in to this machine can have them do anything.
-        security=True,
-        silence_logs=logging.CRITICAL,
-    )
+    _start_tracker()
+    # A terminal's Ctrl-C is for this process alone: what is blocked is so in all threads and processes that
+    # are started from here.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with dask.config.set({"distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "ignore"}):
+            return LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                # A worker that is paused or restarted for its memory gets no further.
+                memory_limit=0,
+                dashboard_address=None,
+                # Else whoever can log in to this machine can have them do anything.
+                security=True,
+                silence_logs=logging.CRITICAL,
+            )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_tracker() -> None:
+    """Start Python's tracker of semaphores, which would otherwise tell on the screen of workers that died.
+
+    It is started later anyway, and would then let signals through that are blocked.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker")))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextmanager
