@@ -151,6 +151,9 @@ class Settings(_Table):
         commit_seconds: longest time between two commits, in seconds.
         duplicates: what is done about two frames of one satellite at one time.
         max_pixels: most pixels a frame may have.
+        workers: processes that share the frames.
+        scheduler: address of a Dask scheduler.
+        threads: threads that decode, and that encode and write.
     """
 
     layout: Layout | None = None
@@ -163,6 +166,9 @@ class Settings(_Table):
     commit_seconds: Annotated[Seconds, Field(ge=0, le=1e7)] | None = None
     duplicates: Duplicates | None = None
     max_pixels: Annotated[int, Field(gt=0)] | None = None
+    workers: Annotated[int, Field(gt=0)] | None = None
+    scheduler: str | None = None
+    threads: Annotated[int, Field(gt=0)] | None = None
 
 
 class Continent(Settings):

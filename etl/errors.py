@@ -13,7 +13,8 @@ class ArchiveError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(what)
+        # As given, so that it can go from one process to another.
+        super().__init__(what, remedy)
         self.what = what
         self.remedy = remedy
 
@@ -52,6 +53,7 @@ class StreamError(ServiceError):
 
     def __init__(self, what: str, remedy: str, number: int) -> None:
         super().__init__(what, remedy)
+        self.args = (what, remedy, number)
         self.number = number
 
 

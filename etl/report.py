@@ -70,7 +70,8 @@ class RunReport:
         bytes_in: bytes downloaded.
         bytes_out: bytes written.
         retries: requests and connections that were tried again.
-        seconds: wall time by stage: `extract`, `transform`, `load`, `catalog`.
+        seconds: time by stage: `extract`, `transform`, `load`, `catalog`; stages overlap, and the middle two
+            add up over threads.
         finished: when the run ended, UTC.
         error: what ended the run early, or None.
         exit_code: exit code of the run.
@@ -114,7 +115,12 @@ class RunReport:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - begun
+            self.add({name: perf_counter() - begun})
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Add time that was taken beside other work to the stages."""
+        for stage, each in seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + each
 
     def count(self, entries: list[FrameEntry]) -> None:
         """Count frames that have just been committed."""

@@ -122,6 +122,23 @@ from etl.signals import deferred, ending_on_signals
     metavar="N",
     help="Refuse larger frames: they need memory.",
 )
+@option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Share the frames among N processes; with --scheduler, wait for so many.",
+)
+@option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Share them among the workers of a Dask cluster, such as tcp://host:8786.",
+)
+@option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads that decode, and that encode and write.  [default: the cores this process may use]",
+)
 @option("--dry-run", is_flag=True, help="Print what would be done, write nothing.")
 @option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
 @option(

@@ -17,6 +17,7 @@ EVENTS: Mapping[str, str] = {
     "progress": "now and then: what (frames or items), done, planned, frames_per_second or items_per_second,"
     " seconds_left",
     "retry": "a request or a connection is tried again: reason, attempt, of",
+    "workers_ready": "the frames are shared: workers",
     "frames_committed": "readers see more frames: frames, archived, planned, newest",
     "stale": "the newest frame is older than allowed: days, newest",
     # What is odd about frames: `frame` names one, `frames` counts those of which the log names no more.

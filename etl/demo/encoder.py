@@ -44,6 +44,8 @@ class Encoding:
     b_frames: int = 4
     crf: int = 8
     """Quality of HEVC, 0 (best) to 51."""
+    preset: str = "ultrafast"
+    """How hard HEVC's encoder tries, as x265 names it."""
     lossless: bool = False
     segment_seconds: float = 2.0
     """Shortest HLS segment."""
@@ -147,7 +149,7 @@ def _add_stream(out: OutputContainer, encoding: Encoding, columns: int, rows: in
             "log-level": "none",
         }
         parameters = ":".join(f"{key}={value}" for key, value in settings.items())
-        options = {"preset": "ultrafast", "crf": str(encoding.crf), "x265-params": parameters}
+        options = {"preset": encoding.preset, "crf": str(encoding.crf), "x265-params": parameters}
     stream = out.add_stream(encoding.codec, rate=RATE, options=options)
     stream.width, stream.height, stream.pix_fmt = columns, rows, encoding.pixel_format
     stream.codec_context.color_range = _FULL_RANGE

@@ -62,8 +62,8 @@ class Frame:
 
     Attributes:
         entry: number, time, satellite and scale.
-        codes: [row, column] uint8 or uint16, 0 … 2**bits − 1, row 0 northernmost; a view that is valid
-            until the next frame is asked for.
+        codes: [row, column] uint8 or uint16, 0 … 2**bits − 1, row 0 northernmost; a view of the
+            decoder's memory, which it keeps from being used again.
         bits: bit depth of the codes.
     """
 

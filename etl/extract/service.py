@@ -4,7 +4,7 @@ Another dialect of the service's metadata is another class with these two method
 lists the frames of their area and pastes the tiles' pictures into each frame's codes.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 
 from etl.errors import ServiceError
@@ -73,16 +73,18 @@ class ContinentService:
         done = 0
 
         def ask_again() -> str:
-            return self._renewed(listing, entries[done:])
+            return self.stream_url(listing, entries[done:])
 
-        address = Address(self._client, listing.stream_url, ask_again)
-        video = Video(self._client, address, (listing.columns, listing.rows), self._threads)
-        pictures = video.pictures([entry.number for entry in entries])
-        for entry, picture in zip(entries, pictures, strict=True):
-            yield Frame(entry, picture.codes, picture.bits)
+        for frame in stream_frames(self._client, listing, entries, ask_again, self._threads):
+            yield frame
             done += 1
 
-    def _renewed(self, listing: Listing, to_come: Sequence[FrameEntry]) -> str:
+    def video(self, listing: Listing) -> Video:
+        """The stream of a listing."""
+        address = Address(self._client, listing.stream_url, lambda: self.stream_url(listing, listing.entries))
+        return Video(self._client, address, (listing.columns, listing.rows), self._threads)
+
+    def stream_url(self, listing: Listing, to_come: Sequence[FrameEntry]) -> str:
         """The address that the stream of a listing has now.
 
         Raises:
@@ -98,6 +100,33 @@ class ContinentService:
         if (again.columns, again.rows, again.bbox) != (listing.columns, listing.rows, listing.bbox):
             raise _changed("its grid is another now")
         return again.stream_url
+
+
+def stream_frames(
+    client: HttpClient,
+    listing: Listing,
+    entries: Sequence[FrameEntry],
+    ask_again: Callable[[], str] | None,
+    threads: int = 0,
+) -> Generator[Frame, None, None]:
+    """Exactly the given frames of a listing, in the given order.
+
+    Args:
+        client: the session to use.
+        listing: where the stream is, and how large its frames are.
+        entries: the frames.
+        ask_again: gives the stream's address once the one of the listing has expired; None where that
+            is all there is.
+        threads: decoder threads; 0 is one a core.
+
+    Raises:
+        StreamError: A frame cannot be had; all before it were yielded.
+    """
+    address = Address(client, listing.stream_url, ask_again)
+    video = Video(client, address, (listing.columns, listing.rows), threads)
+    pictures = video.pictures([entry.number for entry in entries])
+    for entry, picture in zip(entries, pictures, strict=True):
+        yield Frame(entry, picture.codes, picture.bits)
 
 
 def _changed(how: str) -> ServiceError:

@@ -8,7 +8,7 @@ shrinks. A run trusts the committed root; see `etl.load.recovery` for what an in
 """
 
 import json
-import math
+from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,25 +16,25 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from etl.errors import IncompatibleError
 from etl.extract.frame import SATELLITES, FrameEntry
+from etl.load.frames import FrameWriter, Written
 from etl.load.inventory import GROUP, ROOT, Inventory, read_inventory
-from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, Keys, Schema, empty_group
+from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, Schema, empty_group
 from etl.load.stores import Store
 from etl.transform.grid import Grid
-from etl.transform.packing import PackedFrame, crc32c
-
-_ANY_LENGTH = 1 << 31
-"""Length along time under which frames are encoded: a frame's object does not depend on it."""
+from etl.transform.packing import PackedFrame
 
 
 class Appender:
     """Writes frames behind the committed ones; hold the continent's lease while using it.
 
     Attributes:
+        schema: what the frames share.
+        writer: writes the objects of frames at the positions that were reserved for them.
         pending: number of frames that were appended and not committed.
         bytes_written: bytes of all objects written so far.
     """
@@ -53,7 +53,7 @@ class Appender:
         """
         self._store = store
         self._prefix = f"{folder}/{GROUP}"
-        self._schema = schema
+        self.schema = schema
         inventory = read_inventory(store, folder)
         if inventory is None:
             objects = empty_group(schema)
@@ -71,12 +71,57 @@ class Appender:
         self._newest = max((time for time, _ in self._keys), default=None)
         self._rows: list[dict[str, Any]] = []
         self._entries: list[FrameEntry] = []
-        self._frame_objects, self._frames = _encoder("ndvi", self._documents()["ndvi"], _ANY_LENGTH)
+        self._reserved: deque[FrameEntry] = deque()
+        self.writer = FrameWriter(store, self._prefix, self._documents()["ndvi"])
         self.bytes_written = 0
+
+    @property
+    def next_position(self) -> int:
+        """The position that is reserved next."""
+        return len(self._columns["time"]) + len(self._rows) + len(self._reserved)
 
     @property
     def pending(self) -> int:  # noqa: D102 - see the class
         return len(self._rows)
+
+    def reserve(self, entry: FrameEntry, shape: tuple[int, ...], bits: int) -> int:
+        """Keep the next position for a frame whose objects are about to be written by `writer`.
+
+        Args:
+            entry: number, time, satellite and scale.
+            shape: (rows, columns) of the frame.
+            bits: bit depth of its codes.
+
+        Returns:
+            The position.
+
+        Raises:
+            IncompatibleError: The frame does not fit behind the others.
+        """
+        self._check_follows(entry, shape, bits)
+        position = self.next_position
+        self._reserved.append(entry)
+        self._keys.add((entry.time, entry.satellite))
+        self._newest = entry.time
+        return position
+
+    def add(self, written: Written) -> None:
+        """Let the frame of the oldest reservation become visible with the next commit."""
+        entry = self._reserved.popleft()
+        if str(entry) != str(written.entry):
+            raise RuntimeError(f"{written.entry} was written where {entry} belongs")
+        self.bytes_written += written.size
+        self._rows.append(
+            {
+                "time": int(entry.time.timestamp()),
+                "satellite": SATELLITES[entry.satellite],
+                "frame_number": entry.number,
+                "source_min": entry.scale.minimum,
+                "source_max": entry.scale.maximum,
+                **written.columns,
+            }
+        )
+        self._entries.append(entry)
 
     def append(self, frame: PackedFrame) -> None:
         """Write one frame's objects; it becomes visible with the next commit.
@@ -85,47 +130,16 @@ class Appender:
             IncompatibleError: The frame does not fit behind the others.
             StorageError: The storage refuses the write.
         """
-        self._check_follows(frame.entry, frame.values.shape, frame.bits)
-        self._frames[self._place] = frame.values
-        keys = [key for key in self._frame_objects if not key.endswith(ROOT)]
-        self._put_all({key: self._frame_objects.pop(key).to_bytes() for key in keys}, final=True)
-        self._add(
-            frame.entry,
-            {
-                "valid_fraction": frame.valid_fraction,
-                "ndvi_mean": frame.mean,
-                "checksum": frame.checksum,
-            },
-        )
-
-    def take_over(self, inventory: Inventory, position: int) -> None:
-        """Let a frame of another group be one of this group too; it becomes visible with the next commit.
-
-        Its objects are linked as they are where both groups encode alike, else written anew.
-
-        Raises:
-            IncompatibleError: The frame does not fit behind the others, or its objects are damaged.
-            StorageError: The storage refuses the write.
-        """
-        entry = inventory.entry(position)
-        columns = ("valid_fraction", "ndvi_mean", "checksum")
-        known = {name: inventory.columns[name][position].item() for name in columns}
-        theirs, ours = inventory.root["consolidated_metadata"]["metadata"]["ndvi"], self._documents()["ndvi"]
-        if any(theirs[name] != ours[name] for name in ("chunk_grid", "codecs")):
-            values = inventory.frame(position)
-            if crc32c(values) != known["checksum"]:
-                raise _damaged(inventory, entry)
-            fraction, mean, checksum = known.values()
-            return self.append(PackedFrame(entry, values, inventory.bits, fraction, mean, checksum))
-        self._check_follows(entry, (inventory.grid.rows, inventory.grid.columns), inventory.bits)
-        source = f"{inventory.group_key}/ndvi/{frame_folder(inventory.keys, position)}"
-        target = f"{self._prefix}/ndvi/{frame_folder(_keys_of(ours), self._place)}"
-        objects = sorted(self._store.keys(source))
-        if len(objects) != _objects_a_frame(theirs):
-            raise _damaged(inventory, entry)
-        for key in objects:
-            self._store.copy(key, target + key.removeprefix(source))
-        return self._add(entry, known)
+        newest = self._newest
+        position = self.reserve(frame.entry, frame.values.shape, frame.bits)
+        try:
+            written = self.writer.put(position, frame)
+        except BaseException:
+            self._reserved.pop()
+            self._keys.remove((frame.entry.time, frame.entry.satellite))
+            self._newest = newest
+            raise
+        self.add(written)
 
     def commit(self) -> list[FrameEntry]:
         """Make the appended frames visible, all at once; without any, do nothing.
@@ -168,38 +182,17 @@ class Appender:
         self._static, self._is_new = {}, False
         return visible
 
-    @property
-    def _place(self) -> int:
-        """Position of the next frame."""
-        return len(self._columns["time"]) + len(self._rows)
-
-    def _add(self, entry: FrameEntry, known: Mapping[str, float]) -> None:
-        """Remember a frame whose objects are written, for the next commit."""
-        self._rows.append(
-            {
-                "time": int(entry.time.timestamp()),
-                "satellite": SATELLITES[entry.satellite],
-                "frame_number": entry.number,
-                "source_min": entry.scale.minimum,
-                "source_max": entry.scale.maximum,
-                **known,
-            }
-        )
-        self._entries.append(entry)
-        self._keys.add((entry.time, entry.satellite))
-        self._newest = entry.time
-
     def _documents(self) -> dict[str, Any]:
         documents: dict[str, Any] = self._root["consolidated_metadata"]["metadata"]
         return documents
 
     def _check_follows(self, entry: FrameEntry, shape: tuple[int, ...], bits: int) -> None:
         remedy = "nothing of it was archived; report this"
-        if shape != (self._schema.grid.rows, self._schema.grid.columns):
+        if shape != (self.schema.grid.rows, self.schema.grid.columns):
             raise IncompatibleError(f"{entry} has the wrong size {shape}", remedy)
-        if bits != self._schema.bits:
+        if bits != self.schema.bits:
             raise IncompatibleError(
-                f"{entry} has {bits} bits; the archive is made from {self._schema.bits}-bit video",
+                f"{entry} has {bits} bits; the archive is made from {self.schema.bits}-bit video",
                 remedy,
             )
         if entry.satellite not in SATELLITES:
@@ -212,11 +205,6 @@ class Appender:
     def _put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
         self._store.put_all({f"{self._prefix}/{key}": data for key, data in objects.items()}, final=final)
         self.bytes_written += sum(map(len, objects.values()))
-
-
-def frame_folder(keys: Keys, position: int) -> str:
-    """Where in the `ndvi` array's folder the objects of a frame are."""
-    return f"c/{position}/" if keys == "default" else f"{position}/"
 
 
 def own_metadata(documents: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, bytes], dict[str, bytes]]:
@@ -245,45 +233,19 @@ def check_fits(inventory: Inventory, grid: Grid, bits: int | None = None) -> Non
         )
 
 
-def _keys_of(document: Mapping[str, Any]) -> Keys:
-    keys: Keys = document["chunk_key_encoding"]["name"]
-    return keys
-
-
-def _objects_a_frame(document: Mapping[str, Any]) -> int:
-    sides = zip(
-        document["shape"][1:], document["chunk_grid"]["configuration"]["chunk_shape"][1:], strict=True
-    )
-    return math.prod(-(-side // step) for side, step in sides)
-
-
-def _damaged(inventory: Inventory, entry: FrameEntry) -> IncompatibleError:
-    return IncompatibleError(
-        f"{entry} in {inventory.store.location(inventory.group_key)} is damaged",
-        "rebuild dates that hold it, or restore its object from a copy",
-    )
-
-
 def _describe(grid: Grid) -> str:
     return f"{grid.columns} × {grid.rows} over {', '.join(f'{edge:g}' for edge in grid.bbox)}"
-
-
-def _encoder(
-    name: str, document: Mapping[str, Any], length: int
-) -> tuple[dict[str, Buffer], zarr.Array[Any]]:
-    """An array in memory with the committed codecs: what is written to it turns up as encoded objects."""
-    metadata = default_buffer_prototype().buffer.from_bytes(to_json(with_length(document, length)))
-    objects = {f"{name}/{ROOT}": metadata}
-    array = zarr.open_array(MemoryStore(objects), path=name, mode="r+", zarr_format=3)
-    # A chunk of nothing but fill is an object too, so that a missing one is always damage.
-    return objects, array.with_config({"write_empty_chunks": True})
 
 
 def _tail_chunks(
     name: str, document: Mapping[str, Any], values: NDArray[Any], committed: int
 ) -> dict[str, bytes]:
     """The encoded chunks that hold the values from `committed` on, by key."""
-    objects, array = _encoder(name, document, len(values))
+    metadata = default_buffer_prototype().buffer.from_bytes(to_json(document))
+    objects = {f"{name}/{ROOT}": metadata}
+    array = zarr.open_array(MemoryStore(objects), path=name, mode="r+", zarr_format=3)
+    # A chunk of nothing but fill is an object too, so that a missing one is always damage.
+    array = array.with_config({"write_empty_chunks": True})
     first = committed // COLUMN_CHUNK * COLUMN_CHUNK
     array[first:] = values[first:]
     return {key: data.to_bytes() for key, data in objects.items() if not key.endswith(ROOT)}

@@ -97,13 +97,18 @@ class Bucket:
         """Write the object as a whole, replacing the one of that name."""
         self.put_all({key: data})
 
-    def put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
+    def put_all(self, objects: Mapping[str, bytes | memoryview], *, final: bool = False) -> None:
         """Write objects, several at a time."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             # Exhausted, so that the first error is raised.
             list(pool.map(lambda item: self._put(*item), objects.items()))
         if final:
             self._forget(*objects)
+
+    def create_all(self, objects: Mapping[str, bytes | memoryview]) -> None:
+        """Write objects, none of which is there yet unless as it would be written."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda item: self._create(*item), objects.items()))
 
     def copy(self, source: str, target: str) -> None:
         """Make the object at `source` an object at `target` too, without downloading it."""
@@ -209,7 +214,7 @@ class Bucket:
                     if self.get(f"{folder}/{_SWITCH}") is None:
                         self._put(f"{folder}/{_SWITCH}", b"")
 
-    def _put(self, key: str, data: bytes) -> None:
+    def _put(self, key: str, data: bytes | memoryview) -> None:
         """Write an object unless another writer has, while the folder's lease was held here."""
         held = self._check(key)
         if held is None:
@@ -236,6 +241,13 @@ class Bucket:
         except (AlreadyExistsError, PreconditionError):
             raise self._overtaken(key) from None
 
+    def _create(self, key: str, data: bytes | memoryview) -> None:
+        try:
+            self._told("write", key, lambda: self._written(key, data, "create"))
+        except AlreadyExistsError:
+            if bytes(self._found(key).bytes()) != data:
+                raise self._overtaken(key) from None
+
     def _found(self, key: str) -> Any:  # noqa: ANN401 - as obstore has it
         """An object that another writer has written; the storage said so."""
         try:
@@ -253,7 +265,7 @@ class Bucket:
     def _holding(self, key: str) -> _Held | None:
         return self._held.get(key.partition("/")[0] if "/" in key else "")
 
-    def _written(self, key: str, data: bytes, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
+    def _written(self, key: str, data: bytes | memoryview, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
         store = self._store if len(data) < _LARGE else self._patient
         result: Mapping[str, Any] = obstore.put(store, key, data, mode=mode, use_multipart=False)
         return result

@@ -1,4 +1,4 @@
-"""Folders that survive a power loss."""
+"""Folders and files that survive a power loss."""
 
 import os
 from pathlib import Path
@@ -19,3 +19,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes | memoryview) -> None:
+    """Write a new file, and wait until it is on the disk.
+
+    Raises:
+        OSError: It cannot be written, or is there already.
+    """
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

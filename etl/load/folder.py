@@ -14,8 +14,8 @@ from typing import NoReturn
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import LocalStore
 
-from etl.errors import IncompatibleError, StorageError
-from etl.load.durable import make_folders, sync_folder
+from etl.errors import BusyError, IncompatibleError, StorageError
+from etl.load.durable import make_folders, sync_folder, write_file
 from etl.load.folder_lease import folder_lease
 
 _STILL_WRITTEN = 3600.0
@@ -26,6 +26,12 @@ _HERE, _EXCHANGE = -100, 2
 
 PARTIAL = ".partial"
 """Folder, in the root and in every continent's folder, of files that are being written."""
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK)
+"""What file systems without hard links answer."""
+
+_REMOVALS = 5
+"""How often a folder is emptied again that a process of a run that was killed has just written into."""
 
 _OF_THE_DISK = "lost+found"
 """What a new file system holds; it is never ours."""
@@ -66,7 +72,7 @@ class LocalFolder:
         """
         self.put_all({key: data})
 
-    def put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
+    def put_all(self, objects: Mapping[str, bytes | memoryview], *, final: bool = False) -> None:
         """Write objects whose order among themselves does not matter, each as a whole.
 
         They turn up as close to one another as the storage can do it, in the order given.
@@ -78,13 +84,9 @@ class LocalFolder:
         key = ""
         try:
             for key, data in objects.items():
-                partial = self._partial(key)
+                written.append((self._partial(key), key))
                 make_folders((self.root / key).parent)
-                written.append((partial, key))
-                with partial.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
+                write_file(written[-1][0], data)
             for partial, key in written:
                 self._reveal(partial, key)
             for folder in dict.fromkeys((self.root / key).parent for key in objects):
@@ -93,6 +95,27 @@ class LocalFolder:
             for partial, _ in written:
                 with suppress(OSError):
                     partial.unlink(missing_ok=True)
+            raise self._refused("write", key, error) from error
+
+    def create_all(self, objects: Mapping[str, bytes | memoryview]) -> None:
+        """Write objects, none of which is there yet unless as it would be written; see `Store`.
+
+        Raises:
+            BusyError: Another one is there.
+            StorageError: As `put`.
+        """
+        key = ""
+        try:
+            for key, data in objects.items():
+                self._create(key, data)
+            for folder in dict.fromkeys((self.root / key).parent for key in objects):
+                sync_folder(folder)
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                raise StorageError(
+                    f"cannot write {self.root / key}: this file system has no hard links",
+                    "run the command without --workers and --scheduler, or name another --archive",
+                ) from error
             raise self._refused("write", key, error) from error
 
     def copy(self, source: str, target: str) -> None:
@@ -170,7 +193,7 @@ class LocalFolder:
         path = self.root / prefix
         try:
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                _remove_folder(path)
             else:
                 path.unlink()
             sync_folder(path.parent)
@@ -287,6 +310,22 @@ class LocalFolder:
         """The address by which other programs open the object."""
         return str(self.root / key)
 
+    def _create(self, key: str, data: bytes | memoryview) -> None:
+        target, partial = self.root / key, self._partial(key)
+        make_folders(target.parent)
+        try:
+            write_file(partial, data)
+            # Unlike a renaming it replaces nothing.
+            target.hardlink_to(partial)
+        except FileExistsError:
+            if target.read_bytes() != data:
+                raise BusyError(
+                    f"another run has written {target} meanwhile",
+                    "nothing of it was overwritten; run the command again",
+                ) from None
+        finally:
+            partial.unlink(missing_ok=True)
+
     def _partial(self, key: str) -> Path:
         """A new name for a file that is to become an object; the right to write there is checked."""
         folder = "".join(Path(key).parts[:-1][:1])
@@ -320,6 +359,17 @@ class LocalFolder:
             f"cannot {verb} {self.root / key}: {error.strerror or error}",
             "check the path, its permissions and the free space, then run the command again",
         )
+
+
+def _remove_folder(path: Path) -> None:
+    for left in reversed(range(_REMOVALS)):
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not left:
+                raise
+        else:
+            return
 
 
 def _is_object(path: Path) -> bool:

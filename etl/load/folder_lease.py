@@ -59,6 +59,8 @@ def folder_lease(folder: Path, wait: float) -> Iterator[Callable[[], None]]:
             acquire(take, str(folder), wait)
             file.truncate(0)
             file.write(json.dumps(own_name()).encode())
+            # Of a network's file system: for the others there, who look who holds it.
+            os.fsync(file.fileno())
         except OSError as error:
             raise _refused(path, error) from error
         check()

@@ -171,7 +171,7 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
         dtype="int16",
         chunk_key_encoding=keys,
         fill_value=FILL_VALUE,
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+        compressors=BloscCodec(cname="zstd", clevel=2, shuffle="shuffle"),
         dimension_names=("time", "latitude", "longitude"),
         attributes=_ndvi_attributes(schema),
     )

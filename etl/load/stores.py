@@ -32,7 +32,7 @@ class Store(Protocol):
             BusyError: Another writer has written it while this one held the lease.
         """
 
-    def put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
+    def put_all(self, objects: Mapping[str, bytes | memoryview], *, final: bool = False) -> None:
         """Write objects whose order among themselves does not matter, each as a whole.
 
         Args:
@@ -41,6 +41,15 @@ class Store(Protocol):
 
         Raises:
             BusyError: As `put`.
+        """
+
+    def create_all(self, objects: Mapping[str, bytes | memoryview]) -> None:
+        """Write objects, none of which is there yet unless as it would be written.
+
+        Nothing is ever replaced, so that this is safe without the lease.
+
+        Raises:
+            BusyError: Another one is there.
         """
 
     def copy(self, source: str, target: str) -> None:

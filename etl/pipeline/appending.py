@@ -1,18 +1,22 @@
 """Frames into the archive, with a commit now and then."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from time import monotonic
 
 from etl.extract.frame import Frame, FrameEntry
 from etl.load.archive import Appender
+from etl.load.frames import Written
 from etl.load.inventory import Inventory
 from etl.pipeline.job import Run
+from etl.pipeline.overlapping import overlapped
 from etl.pipeline.telling import errors_logged
 from etl.report import RunReport
 from etl.signals import deferred
-from etl.transform.packing import PackedFrame, pack
 
 log = logging.getLogger(__name__)
 
@@ -37,45 +41,52 @@ class Archived:
         return self.inventory.bits
 
 
-def packed(frames: Iterator[Frame], report: RunReport) -> Iterator[PackedFrame]:
-    """Frames as they are stored, the time of each stage put into the report."""
-    while True:
-        with report.stage("extract"):
-            frame = next(frames, None)
-        if frame is None:
-            return
-        with report.stage("transform"):
-            packed_frame = pack(frame)
-        yield packed_frame
-
-
 def append(
-    run: Run, frames: Iterable[PackedFrame | Archived], open_appender: Callable[[int], Appender]
+    run: Run,
+    frames: Generator[Frame | Archived, None, None],
+    open_appender: Callable[[int], Appender],
+    share_out: Callable[[Appender], AbstractContextManager[Iterator[Written]]] | None = None,
 ) -> None:
     """Archive frames; whatever ends it, those before are committed.
 
-    A signal or the deadline ends it between two frames, or while the next one is waited for.
+    Frames are packed, encoded and written in threads while the next ones are decoded. A signal or the
+    deadline ends it between two frames, or while the next one is waited for.
 
     Args:
         run: the run it belongs to.
         frames: what to append, in the order of the archive.
         open_appender: called with the bit depth of the first frame.
+        share_out: has all frames but the first archived elsewhere; they are then not taken from `frames`.
     """
     job, report, progress = run.job, run.report, run.progress
-    appender: Appender | None = None
-    committing = False
-    committed_at = monotonic()
     if progress and report.planned:
         progress(0, report.planned)
+    timed = _timed(frames, report)
+    first = next(timed, None)
+    if first is None:
+        return
+    appender = open_appender(first.bits)
+    begun = _write(appender, first)
+    if share_out:
+        # The decoder and what it holds are done with.
+        frames.close()
+        with share_out(appender) as others:
+            _commit_all(run, appender, _after(begun, others))
+    else:
+        writes = (_write(appender, frame) for frame in timed)
+        with closing(overlapped(chain([begun], writes), job.threads or 0)) as written:
+            _commit_all(run, appender, written)
+
+
+def _commit_all(run: Run, appender: Appender, written_frames: Iterator[Written]) -> None:
+    job, report, progress = run.job, run.report, run.progress
+    committing = False
+    committed_at = monotonic()
     try:
-        for done, frame in enumerate(frames, 1):
+        for done, written in enumerate(written_frames, 1):
             with deferred():
-                with report.stage("load"):
-                    appender = appender or open_appender(frame.bits)
-                    if isinstance(frame, Archived):
-                        appender.take_over(frame.inventory, frame.position)
-                    else:
-                        appender.append(frame)
+                appender.add(written)
+                report.add(written.seconds)
                 if progress:
                     progress(done, report.planned)
                 if appender.pending >= job.commit_frames or monotonic() - committed_at >= job.commit_seconds:
@@ -84,13 +95,36 @@ def append(
                     committing = False
                     committed_at = monotonic()
     except BaseException:
-        if appender and not committing:
+        if not committing:
             with errors_logged(), deferred():
                 _commit(appender, report)
         raise
-    if appender:
-        with deferred():
-            _commit(appender, report)
+    with deferred():
+        _commit(appender, report)
+
+
+def _timed(frames: Iterator[Frame | Archived], report: RunReport) -> Iterator[Frame | Archived]:
+    while True:
+        with report.stage("extract"):
+            frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame
+
+
+def _after(first: Callable[[], Written], others: Iterator[Written]) -> Iterator[Written]:
+    yield first()
+    yield from others
+
+
+def _write(appender: Appender, frame: Frame | Archived) -> Callable[[], Written]:
+    """The next frame's place, and what writes its objects there."""
+    if isinstance(frame, Archived):
+        inventory, there = frame.inventory, frame.position
+        place = appender.reserve(frame.entry, (inventory.grid.rows, inventory.grid.columns), frame.bits)
+        return partial(appender.writer.take_over, place, inventory, there)
+    place = appender.reserve(frame.entry, frame.codes.shape, frame.bits)
+    return partial(appender.writer.write, place, frame)
 
 
 def _commit(appender: Appender, report: RunReport) -> None:

@@ -1,14 +1,17 @@
 """A run: from the listing to the catalog and the report."""
 
 import logging
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
+from functools import partial
 
 from etl.catalog.publish import publish
 from etl.errors import ArchiveError, BusyError, DeadlineError, UsageError
 from etl.extract.api import Listing
 from etl.extract.frame import FrameEntry
 from etl.load.archive import Appender, check_fits
+from etl.load.frames import Written
 from etl.load.generations import finish_replacing
 from etl.load.inventory import Inventory, read_inventory
 from etl.load.recovery import recover
@@ -16,7 +19,7 @@ from etl.load.runs import keep_run
 from etl.load.schema import Schema
 from etl.load.stores import Store
 from etl.pipeline.alignment import aligned_frames
-from etl.pipeline.appending import append, packed
+from etl.pipeline.appending import append
 from etl.pipeline.asking import ask, grid_of, plan_of
 from etl.pipeline.job import Job, Run, place, service_of
 from etl.pipeline.rebuild import rebuild
@@ -56,7 +59,8 @@ def convert(job: Job, report: RunReport | None = None, progress: Progress | None
             try:
                 _archive(Run(job, service, store, folder, report, progress))
             finally:
-                report.bytes_in, report.retries = service.bytes_received, service.retries
+                report.bytes_in += service.bytes_received
+                report.retries += service.retries
         report.exit_code = 0
     except BaseException as error:
         report.error = str(error) or type(error).__name__
@@ -130,7 +134,19 @@ def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None
         tell_odd("republished", [entry], report)
 
     with closing(aligned_frames(run.service, listing, plan, inventory, on_changed)) as frames:
-        append(run, packed(frames, report), open_appender)
+        append(run, frames, open_appender, _sharing(run, listing, plan.new[1:]))
+
+
+def _sharing(
+    run: Run, listing: Listing, entries: tuple[FrameEntry, ...]
+) -> Callable[[Appender], AbstractContextManager[Iterator[Written]]] | None:
+    """What archives frames by many workers, if that is asked for and there is something to share."""
+    if not (run.job.workers or run.job.scheduler):
+        return None
+    # A second of start-up that most runs do not need, and an extra of the package.
+    from etl.pipeline.sharing import is_worth_sharing, shared_out  # noqa: PLC0415
+
+    return partial(shared_out, run, listing, entries) if is_worth_sharing(len(entries)) else None
 
 
 def _publish(run: Run, *, at_end: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from etl.catalog.address import address_of
@@ -43,6 +44,11 @@ class Job:
         commit_seconds: … or after so many seconds, whichever comes first.
         stale_after: days after which an archive without a newer frame is called stale; None is never.
         max_pixels: most pixels a frame may have.
+        workers: processes that share the frames, or None; with a `scheduler`, how many to wait for. A few
+            frames are archived by this process alone.
+        scheduler: address of a Dask scheduler whose workers are used, or None.
+        threads: threads that decode, and as many again that encode and write; None is one a core this process
+            may use.
     """
 
     continent: str
@@ -64,6 +70,9 @@ class Job:
     commit_seconds: float = 60.0
     stale_after: float | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
+    workers: int | None = None
+    scheduler: str | None = None
+    threads: int | None = None
 
     @property
     def choices(self) -> Choices:
@@ -84,6 +93,13 @@ def place(job: Job) -> tuple[Store, str]:
         raise UsageError(
             f"the start {job.start:%Y-%m-%dT%H:%M} is after the end {job.end:%Y-%m-%dT%H:%M}",
             "check --start and --end",
+        )
+    if job.rebuild and (job.workers or job.scheduler):
+        raise UsageError("a rebuild is made by one process", "leave out --workers and --scheduler")
+    if (job.workers or job.scheduler) and find_spec("distributed") is None:
+        raise UsageError(
+            "the library that reaches other processes is not installed",
+            "run pip install 'ndvi-archive[cluster]', or leave out --workers and --scheduler",
         )
     if job.public_url is not None:
         address_of(job.public_url)
@@ -119,4 +135,4 @@ def service_of(job: Job) -> ContinentService:
     Raises:
         UsageError: The address is not an http or https address.
     """
-    return ContinentService(job.api_url, TokenSource(job.token_file), max_pixels=job.max_pixels)
+    return ContinentService(job.api_url, TokenSource(job.token_file), job.threads or 0, job.max_pixels)

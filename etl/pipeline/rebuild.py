@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from etl.errors import IncompatibleError
 from etl.extract.api import Listing
-from etl.extract.frame import FrameEntry
+from etl.extract.frame import Frame, FrameEntry
 from etl.load.archive import Appender, to_json
 from etl.load.generations import (
     check_replaceable,
@@ -29,13 +29,12 @@ from etl.load.inventory import Inventory, Key
 from etl.load.recovery import recover
 from etl.load.schema import Layout, Schema
 from etl.pipeline.alignment import StreamChangedError, aligned_frames
-from etl.pipeline.appending import Archived, append, packed
+from etl.pipeline.appending import Archived, append
 from etl.pipeline.asking import grid_of, nothing_listed, plan_of
 from etl.pipeline.job import Job, Run
 from etl.pipeline.telling import tell_odd
 from etl.plan import Plan, plan_frames
 from etl.signals import deferred
-from etl.transform.packing import PackedFrame
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +198,7 @@ def _build(run: Run, task: _Task, begun: Inventory | None) -> None:
     )
     from_archive = [entry for entry in plan.new if _key(entry) not in listed]
     with closing(aligned_frames(run.service, task.listing, from_service, begun, on_changed)) as frames:
-        new: Iterator[PackedFrame | Archived] = packed(frames, report)
+        new: Iterator[Frame | Archived] = frames
         both = heapq.merge(new, _archived(inventory, from_archive), key=_order)
         append(run, both, open_appender)
 
@@ -217,5 +216,5 @@ def _key(entry: FrameEntry) -> Key:
     return entry.time, entry.satellite
 
 
-def _order(frame: PackedFrame | Archived) -> tuple[datetime, int]:
+def _order(frame: Frame | Archived) -> tuple[datetime, int]:
     return frame.entry.time, frame.entry.number

@@ -4,6 +4,7 @@ value = code / (2**bits − 1) × (maximum − minimum) + minimum, as the servic
 stored = round(value / 0.0001), which is within 0.00005 of the value.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import google_crc32c
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etl.errors import StreamError
-from etl.extract.frame import Frame, FrameEntry, Scale
+from etl.extract.frame import Codes, Frame, FrameEntry, Scale
 
 SCALE_FACTOR = 0.0001
 FILL_VALUE = -32768
@@ -47,6 +48,70 @@ class PackedFrame:
     checksum: int
 
 
+class Packing:
+    """A frame's codes becoming what is stored, some rows at a time.
+
+    Attributes:
+        valid_fraction: share of pixels so far with NDVI ≥ 0.05, 0 … 1.
+        mean: mean NDVI of those pixels, NaN where there is none.
+        checksum: CRC-32C of the values so far, little-endian, row-major.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        """Prepare to pack a frame.
+
+        Raises:
+            StreamError: The scale reaches beyond what int16 × 0.0001 can hold.
+        """
+        self._codes = frame.codes
+        self._table = _packing_table(frame)
+        self._gain, self._offset, self._exceptions = _straight_line(frame.entry.scale, self._table)
+        self._pixels = 0
+        self._valid_count = 0
+        self._valid_sum = 0
+        self.checksum = 0
+
+    @property
+    def valid_fraction(self) -> float:  # noqa: D102 - see the class
+        return self._valid_count / self._pixels
+
+    @property
+    def mean(self) -> float:  # noqa: D102 - see the class
+        return self._valid_sum / self._valid_count * SCALE_FACTOR if self._valid_count else float("nan")
+
+    def bands(self, buffer: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
+        """Pack all rows, from north to south, as many at a time as a buffer has.
+
+        Args:
+            buffer: int16 of shape (rows, columns of the frame); it is used again for every band.
+
+        Yields:
+            What is stored of the next rows: a part of the buffer, valid until the next one is asked for.
+        """
+        rows, columns = self._codes.shape
+        rows_at_once = max(1, _BLOCK_PIXELS // columns)
+        scaled = np.empty((min(rows_at_once, rows), columns), np.float32)
+        for north in range(0, rows, len(buffer)):
+            band = buffer[: min(len(buffer), rows - north)]
+            for top in range(0, len(band), rows_at_once):
+                block = band[top : top + rows_at_once]
+                codes = self._codes[north + top : north + top + len(block)]
+                self._pack_block(codes, block, scaled[: len(block)])
+            yield band
+
+    def _pack_block(self, codes: Codes, block: NDArray[np.int16], scaled: NDArray[np.float32]) -> None:
+        np.multiply(codes, self._gain, out=scaled, dtype=np.float32)
+        np.add(scaled, self._offset, out=scaled)
+        np.copyto(block, np.rint(scaled, out=scaled), casting="unsafe")
+        for code in self._exceptions:
+            np.copyto(block, self._table[code], where=codes == code)
+        valid = block >= VALID_FROM_PACKED
+        self._pixels += block.size
+        self._valid_count += int(np.count_nonzero(valid))
+        self._valid_sum += int(np.sum(block, where=valid, dtype=np.int64))
+        self.checksum = google_crc32c.extend(self.checksum, block)
+
+
 def pack(frame: Frame) -> PackedFrame:
     """Scale a frame's codes to NDVI and pack them.
 
@@ -55,35 +120,12 @@ def pack(frame: Frame) -> PackedFrame:
     Raises:
         StreamError: The scale reaches beyond what int16 × 0.0001 can hold.
     """
-    table = _packing_table(frame)
-    gain, offset, exceptions = _straight_line(frame.entry.scale, table)
-    codes = frame.codes
-    values = np.empty(codes.shape, np.dtype("<i2"))
-    rows_at_once = max(1, _BLOCK_PIXELS // codes.shape[1])
-    scaled = np.empty((min(rows_at_once, codes.shape[0]), codes.shape[1]), np.float32)
-    valid_count = 0
-    valid_sum = 0
-    checksum = 0
-    for top in range(0, codes.shape[0], rows_at_once):
-        source = codes[top : top + rows_at_once]
-        block = values[top : top + rows_at_once]
-        line = scaled[: len(block)]
-        np.multiply(source, gain, out=line, dtype=np.float32)
-        np.add(line, offset, out=line)
-        np.copyto(block, np.rint(line, out=line), casting="unsafe")
-        for code in exceptions:
-            np.copyto(block, table[code], where=source == code)
-        valid = block >= VALID_FROM_PACKED
-        valid_count += int(np.count_nonzero(valid))
-        valid_sum += int(np.sum(block, where=valid, dtype=np.int64))
-        checksum = google_crc32c.extend(checksum, block)
+    packing = Packing(frame)
+    values = np.empty(frame.codes.shape, np.dtype("<i2"))
+    for _ in packing.bands(values):
+        pass
     return PackedFrame(
-        entry=frame.entry,
-        values=values,
-        bits=frame.bits,
-        valid_fraction=valid_count / values.size,
-        mean=valid_sum / valid_count * SCALE_FACTOR if valid_count else float("nan"),
-        checksum=checksum,
+        frame.entry, values, frame.bits, packing.valid_fraction, packing.mean, packing.checksum
     )
 
 
