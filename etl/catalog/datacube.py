@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from etl.catalog.values import iso
+from etl.load.attributes import OVERVIEWS
 from etl.load.inventory import Inventory
 
 _AXES = {"longitude": "x", "latitude": "y"}
 
 
 def documents(inventory: Inventory) -> Mapping[str, Mapping[str, Any]]:
-    """The metadata documents of the group's arrays by name, as committed."""
-    arrays: Mapping[str, Mapping[str, Any]] = inventory.root["consolidated_metadata"]["metadata"]
-    return arrays
+    """The metadata documents of the frames' own arrays by name, as committed; those of levels left out."""
+    return {
+        name: document
+        for name, document in inventory.documents.items()
+        if "/" not in name and name != OVERVIEWS
+    }
 
 
 def cube_dimensions(inventory: Inventory) -> dict[str, Any]:
