@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from etl.catalog.values import iso
-from etl.load.attributes import OVERVIEWS
 from etl.load.inventory import Inventory
 
 _AXES = {"longitude": "x", "latitude": "y"}
@@ -12,11 +11,8 @@ _AXES = {"longitude": "x", "latitude": "y"}
 
 def documents(inventory: Inventory) -> Mapping[str, Mapping[str, Any]]:
     """The metadata documents of the frames' own arrays by name, as committed; those of levels left out."""
-    return {
-        name: document
-        for name, document in inventory.documents.items()
-        if "/" not in name and name != OVERVIEWS
-    }
+    documents = inventory.documents.items()
+    return {name: each for name, each in documents if "/" not in name and each["node_type"] == "array"}
 
 
 def cube_dimensions(inventory: Inventory) -> dict[str, Any]:

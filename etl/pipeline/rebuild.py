@@ -138,7 +138,6 @@ _RESUMED = timedelta(days=1)
 
 def _fits(begun: Inventory, task: _Task, recorded: bytes | None) -> bool:
     """Whether what was rebuilt before is the beginning of what is to be rebuilt, from the same sources."""
-    inventory = task.inventory
     if datetime.now(UTC).timestamp() - int(begun.columns["archived_at"].max()) > _RESUMED.total_seconds():
         return False
     schema = _schema(task, begun.bits)
