@@ -50,6 +50,9 @@ _MULTISCALES: JSON = {
     "description": "Multiscale layout of zarr datasets",
 }
 
+_HERE = "."
+"""The group itself as a level. Web maps add a variable's name to it; GDAL 3.13 does not understand it."""
+
 
 def group_attributes(continent: str, grid: Grid) -> dict[str, JSON]:
     """Of the group of a continent."""
@@ -70,10 +73,10 @@ def multiscales_attributes(grid: Grid, factors: Sequence[int]) -> dict[str, JSON
         grid: grid of the frames.
         factors: the levels.
     """
-    levels: list[JSON] = [_level(".", grid, 1)]
+    levels: list[JSON] = [_level(_HERE, grid, 1)]
     for factor in factors:
         level = _level(f"{OVERVIEWS}/{factor}", grid.coarser(factor), factor)
-        levels.append({**level, "derived_from": "."})
+        levels.append({**level, "derived_from": _HERE})
     return {
         "zarr_conventions": [*_ZARR_CONVENTIONS, _MULTISCALES],
         "multiscales": {"layout": levels, "resampling_method": "average"},
