@@ -142,6 +142,7 @@ class Settings(_Table):
 
     Attributes:
         layout: layout of a new archive.
+        overviews: whether a new archive gets overviews.
         templates: folder of the catalog's templates.
         items: which STAC items the catalog has.
         deadline: longest time one run of one continent may take, in seconds.
@@ -157,6 +158,7 @@ class Settings(_Table):
     """
 
     layout: Layout | None = None
+    overviews: bool | None = None
     templates: Annotated[FilePath, AfterValidator(_folder)] | None = None
     items: Literal["none", "frame"] | None = None
     deadline: Annotated[Seconds, Field(gt=0, le=1e7)] | None = None

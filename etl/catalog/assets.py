@@ -8,6 +8,7 @@ from etl import __version__
 from etl.catalog.datacube import documents
 from etl.catalog.quicklook import quicklook_shape
 from etl.catalog.resolution import ground_sample_distance
+from etl.load.attributes import OVERVIEWS
 from etl.load.inventory import Inventory
 from etl.transform.grid import Grid
 
@@ -27,7 +28,8 @@ def store_asset(inventory: Inventory, href: str) -> pystac.Asset:
     return pystac.Asset(
         href,
         title=STORE_TITLE,
-        description="Open it as a group; `ndvi` has the dimensions time, latitude and longitude.",
+        description="Open it as a group; `ndvi` has the dimensions time, latitude and longitude."
+        + _levels_text(inventory),
         media_type=ZARR_MEDIA_TYPE,
         roles=["data"],
         extra_fields={
@@ -103,6 +105,16 @@ def _band(inventory: Inventory) -> dict[str, Any]:
         "raster:sampling": "area",
         "raster:spatial_resolution": ground_sample_distance(inventory.grid),
     }
+
+
+def _levels_text(inventory: Inventory) -> str:
+    if not inventory.factors:
+        return ""
+    levels = ", ".join(f"`{OVERVIEWS}/{factor}`" for factor in inventory.factors)
+    return (
+        f" Coarser levels for maps, told by the multiscales convention, are the groups {levels}: each cell is"
+        " the mean of its pixels with NDVI of at least 0.05, or no data."
+    )
 
 
 def _lineage(bits: int) -> str:

@@ -10,9 +10,9 @@ _AXES = {"longitude": "x", "latitude": "y"}
 
 
 def documents(inventory: Inventory) -> Mapping[str, Mapping[str, Any]]:
-    """The metadata documents of the group's arrays by name, as committed."""
-    arrays: Mapping[str, Mapping[str, Any]] = inventory.root["consolidated_metadata"]["metadata"]
-    return arrays
+    """The metadata documents of the frames' own arrays by name, as committed; those of levels left out."""
+    documents = inventory.documents.items()
+    return {name: each for name, each in documents if "/" not in name and each["node_type"] == "array"}
 
 
 def cube_dimensions(inventory: Inventory) -> dict[str, Any]:

@@ -51,6 +51,12 @@ from etl.signals import deferred, ending_on_signals
     help="Layout of a new archive: one object a frame (sharded, the default), or one a chunk (flat), for"
     " readers without sharding.",
 )
+@option(
+    "--overviews/--no-overviews",
+    default=None,
+    help="Whether a new or rebuilt archive gets overviews: levels of 1/2, 1/4, … for maps, where frames are"
+    " larger than 512 pixels.  [default: yes, or as the archive is]",
+)
 @templates_option
 @items_option
 @public_url_option

@@ -32,6 +32,8 @@ EVENTS: Mapping[str, str] = {
     # The archive.
     "commit_completed": "a commit that an earlier run began was completed: frames",
     "metadata_restored": "metadata that an interrupted run had changed are as committed again",
+    "overviews_kept": "an archive without overviews goes on without, or one with them though asked otherwise:"
+    " overviews",
     "layout_kept": "another layout was asked for than the archive has: layout",
     "waiting": "another run is writing: holder, seconds",
     "rebuild_started": "a rebuild begins, or goes on: frames, rebuilt, taken_over",

@@ -73,6 +73,7 @@ def _of_frames(inventory: Inventory, *, with_gaps: bool) -> dict[str, Any]:
         "rows": inventory.grid.rows,
         "bbox": inventory.grid.bbox,
         "bits": inventory.bits,
+        "overviews": inventory.factors,
         "bytes": inventory.store.size(inventory.group_key),
         "zarr": inventory.store.location(inventory.group_key),
     }
@@ -112,10 +113,12 @@ def _lines_of_frames(figures: Mapping[str, Any]) -> list[str]:
     west, south, east, north = figures["bbox"]
     empty = f", {figures['empty']} of them without data" if figures["empty"] else ""
     first, last = (datetime.fromisoformat(figures[key]) for key in ("first_time", "last_time"))
+    levels = ", ".join(f"1/{factor}" for factor in figures["overviews"])
     return [
         f"{figures['continent']}: {frames(figures['frames'])}{empty}; {each}",
         f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, {ago(last)}",
-        f"grid {figures['columns']} × {figures['rows']}, {west:g} to {east:g} °E, {south:g} to {north:g} °N",
+        f"grid {figures['columns']} × {figures['rows']}, {west:g} to {east:g} °E, {south:g} to {north:g} °N"
+        + (f"; overviews {levels}" if levels else ""),
         f"{size(figures['bytes'])} in {figures['zarr']}",
     ]
 

@@ -9,7 +9,7 @@ shrinks. A run trusts the committed root; see `etl.load.recovery` for what an in
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +23,8 @@ from etl.errors import IncompatibleError
 from etl.extract.frame import SATELLITES, FrameEntry
 from etl.load.frames import FrameWriter, Written
 from etl.load.inventory import GROUP, ROOT, Inventory, read_inventory
-from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, Schema, empty_group
+from etl.load.levels import along_time, arrays_of_frames, changing, own_document
+from etl.load.schema import COLUMN_CHUNK, COLUMNS, Schema, empty_group
 from etl.load.stores import Store
 from etl.transform.grid import Grid
 from etl.transform.packing import PackedFrame
@@ -72,7 +73,7 @@ class Appender:
         self._rows: list[dict[str, Any]] = []
         self._entries: list[FrameEntry] = []
         self._reserved: deque[FrameEntry] = deque()
-        self.writer = FrameWriter(store, self._prefix, self._documents()["ndvi"])
+        self.writer = FrameWriter(store, self._prefix, arrays_of_frames(self._documents()))
         self.bytes_written = 0
 
     @property
@@ -161,19 +162,17 @@ class Appender:
             )
             for name, column in COLUMNS.items()
         }
-        documents = {
-            name: with_length(document, length) if name in ALONG_TIME else document
-            for name, document in self._documents().items()
-        }
+        documents = lengthened(self._documents(), length)
         consolidated = {**self._root["consolidated_metadata"], "metadata": documents}
         root = {**self._root, "consolidated_metadata": consolidated}
 
         tails = dict(self._static)
-        for name, values in columns.items():
-            tails |= _tail_chunks(name, documents[name], values, committed)
+        for name in along_time(documents):
+            values = columns.get(name.rpartition("/")[2])
+            if values is not None:
+                tails |= _tail_chunks(name, documents[name], values, committed)
         self._put_all(tails)
-        names = documents if self._is_new else ALONG_TIME
-        for batch in own_metadata({name: documents[name] for name in names}):
+        for batch in own_metadata(documents, documents if self._is_new else changing(documents)):
             self._put_all(batch)
         self._put_all({ROOT: to_json(root)})
 
@@ -207,11 +206,23 @@ class Appender:
         self.bytes_written += sum(map(len, objects.values()))
 
 
-def own_metadata(documents: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """The metadata objects of arrays by key, in two batches to write: `time` is the last to change."""
-    objects = {f"{name}/{ROOT}": to_json(document) for name, document in documents.items()}
-    last = f"time/{ROOT}"
-    return {key: data for key, data in objects.items() if key != last}, {last: objects[last]}
+def own_metadata(
+    documents: Mapping[str, Mapping[str, Any]], names: Iterable[str]
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The metadata objects of arrays and groups below the root by key, in two batches to write.
+
+    What tells of other arrays' lengths is the last to change: `time`, and the groups that consolidate.
+
+    Args:
+        documents: all that the root consolidates.
+        names: those to write.
+    """
+    first: dict[str, bytes] = {}
+    last: dict[str, bytes] = {}
+    for name in names:
+        is_last = name.rpartition("/")[2] == "time" or documents[name]["node_type"] == "group"
+        (last if is_last else first)[f"{name}/{ROOT}"] = to_json(own_document(documents, name))
+    return first, last
 
 
 def check_fits(inventory: Inventory, grid: Grid, bits: int | None = None) -> None:
@@ -249,6 +260,15 @@ def _tail_chunks(
     first = committed // COLUMN_CHUNK * COLUMN_CHUNK
     array[first:] = values[first:]
     return {key: data.to_bytes() for key, data in objects.items() if not key.endswith(ROOT)}
+
+
+def lengthened(documents: Mapping[str, Mapping[str, Any]], length: int) -> dict[str, Mapping[str, Any]]:
+    """The metadata documents of a group with so many frames."""
+    growing = set(along_time(documents))
+    return {
+        name: with_length(document, length) if name in growing else document
+        for name, document in documents.items()
+    }
 
 
 def with_length(document: Mapping[str, Any], length: int) -> dict[str, Any]:

@@ -2,18 +2,16 @@
 
 import math
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from etl.errors import IncompatibleError
 from etl.extract.frame import Frame, FrameEntry
-from etl.load.encoding import FrameEncoder, frame_folder
+from etl.load.encoding import frame_folder
 from etl.load.inventory import Inventory
+from etl.load.pyramid import PyramidEncoder, rows_of
 from etl.load.stores import Store
 from etl.transform.packing import PackedFrame, Packing, crc32c
 
@@ -42,30 +40,34 @@ class FrameWriter:
 
     Attributes:
         group: key of the Zarr group.
-        document: metadata of its `ndvi` array.
+        arrays: metadata of its `ndvi` array, and of the levels' ones, by name.
     """
 
     def __init__(
-        self, store: Store, group: str, document: Mapping[str, Any], *, only_new: bool = False
+        self,
+        store: Store,
+        group: str,
+        arrays: Mapping[str, Mapping[str, Any]],
+        *,
+        only_new: bool = False,
     ) -> None:
         """Prepare to write; nothing is written yet.
 
         Args:
             store: the archive's storage.
             group: key of the Zarr group.
-            document: metadata of its `ndvi` array.
+            arrays: metadata of its `ndvi` array, and of the levels' ones, by name.
             only_new: replace nothing that is in the storage; that is safe without the lease.
 
         Raises:
-            IncompatibleError: The array is not encoded as this version of the program encodes.
+            IncompatibleError: An array is not encoded as this version of the program encodes.
         """
         self._store = store
         self.group = group
-        self.document = document
-        self._prefix = f"{group}/ndvi"
+        self.arrays = arrays
         self._only_new = only_new
         self._threads = threading.local()
-        self._threads.encoder = FrameEncoder(document)
+        self._threads.encoder = PyramidEncoder(arrays)
 
     def write(self, position: int, frame: Frame) -> Written:
         """Pack a frame and write its objects.
@@ -89,7 +91,7 @@ class FrameWriter:
     def put(self, position: int, frame: PackedFrame) -> Written:
         """Write the objects of a packed frame."""
         encoder = self._encoder
-        size = self._put_all(encoder.encode(position, _bands(frame.values, len(encoder.band))))
+        size = self._put_all(encoder.encode(position, rows_of(frame.values, len(encoder.band))))
         columns = {
             "valid_fraction": frame.valid_fraction,
             "ndvi_mean": frame.mean,
@@ -100,7 +102,7 @@ class FrameWriter:
     def take_over(self, position: int, inventory: Inventory, there: int) -> Written:
         """Let the objects of a frame of another group be objects of this one too.
 
-        They are linked as they are where both groups encode alike, else written anew.
+        They are linked as they are where both groups encode alike, else written anew; so are its levels.
 
         Args:
             position: the frame's position here.
@@ -114,44 +116,56 @@ class FrameWriter:
         entry = inventory.entry(there)
         names = ("valid_fraction", "ndvi_mean", "checksum")
         columns = {name: inventory.columns[name][there].item() for name in names}
-        theirs = inventory.root["consolidated_metadata"]["metadata"]["ndvi"]
-        size = 0
-        if any(theirs[name] != self.document[name] for name in ("chunk_grid", "codecs")):
+        encoder, size = self._encoder, 0
+        alike = _encoded_alike(inventory, self.arrays)
+        linked = {name for name in alike if self._link(name, position, inventory, there)}
+        if "ndvi" in alike - linked:
+            raise _damaged(inventory, entry)
+        if linked != self.arrays.keys():
             values = inventory.frame(there)
             if crc32c(values) != columns["checksum"]:
                 raise _damaged(inventory, entry)
-            encoder = self._encoder
-            size = self._put_all(encoder.encode(position, _bands(values, len(encoder.band))))
-        else:
-            source = f"{inventory.group_key}/ndvi/{frame_folder(theirs, there)}"
-            target = f"{self._prefix}/{frame_folder(self.document, position)}"
-            keys = sorted(self._store.keys(source))
-            if len(keys) != _objects_a_frame(theirs):
-                raise _damaged(inventory, entry)
-            for key in keys:
-                self._store.copy(key, target + key.removeprefix(source))
+            objects = (
+                encoder.encode_levels(position, values)
+                if "ndvi" in linked
+                else encoder.encode(position, rows_of(values, len(encoder.band)))
+            )
+            size = self._put_all(objects)
         return Written(entry, columns, size, {"load": perf_counter() - begun})
+
+    def _link(self, name: str, position: int, inventory: Inventory, there: int) -> bool:
+        """Let the objects of an array's frame be objects of ours; False where they are not all there."""
+        theirs = inventory.documents[name]
+        source = f"{inventory.group_key}/{name}/{frame_folder(theirs, there)}"
+        target = f"{self.group}/{name}/{frame_folder(self.arrays[name], position)}"
+        keys = sorted(self._store.keys(source))
+        if len(keys) != _objects_a_frame(theirs):
+            return False
+        for key in keys:
+            self._store.copy(key, target + key.removeprefix(source))
+        return True
 
     def clear(self, position: int) -> None:
         """Remove what earlier runs left at a position, and at all behind it."""
-        start = f"{self._prefix}/{frame_folder(self.document, position)}"
-        parent = start.rstrip("/").rpartition("/")[0] + "/"
-        found = {key.removeprefix(parent).partition("/")[0] for key in self._store.keys(parent)}
-        for name in found:
-            if name.isdecimal() and int(name) >= position:
-                self._store.delete(f"{parent}{name}")
+        for name, document in self.arrays.items():
+            start = f"{self.group}/{name}/{frame_folder(document, position)}"
+            parent = start.rstrip("/").rpartition("/")[0] + "/"
+            found = {key.removeprefix(parent).partition("/")[0] for key in self._store.keys(parent)}
+            for each in found:
+                if each.isdecimal() and int(each) >= position:
+                    self._store.delete(f"{parent}{each}")
 
     @property
-    def _encoder(self) -> FrameEncoder:
+    def _encoder(self) -> PyramidEncoder:
         """The encoder of this thread."""
         try:
-            encoder: FrameEncoder = self._threads.encoder
+            encoder: PyramidEncoder = self._threads.encoder
         except AttributeError:
-            encoder = self._threads.encoder = FrameEncoder(self.document)
+            encoder = self._threads.encoder = PyramidEncoder(self.arrays)
         return encoder
 
     def _put_all(self, objects: Mapping[str, bytes | memoryview]) -> int:
-        full = {f"{self._prefix}/{key}": data for key, data in objects.items()}
+        full = {f"{self.group}/{key}": data for key, data in objects.items()}
         if self._only_new:
             self._store.create_all(full)
         else:
@@ -159,8 +173,14 @@ class FrameWriter:
         return sum(map(len, objects.values()))
 
 
-def _bands(values: NDArray[np.int16], rows: int) -> Iterable[NDArray[np.int16]]:
-    return (values[top : top + rows] for top in range(0, len(values), rows))
+def _encoded_alike(inventory: Inventory, arrays: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Names of the arrays whose objects in another group are as they would be here."""
+    theirs = inventory.documents
+    return {
+        name
+        for name, ours in arrays.items()
+        if name in theirs and all(theirs[name][key] == ours[key] for key in ("chunk_grid", "codecs"))
+    }
 
 
 def _objects_a_frame(document: Mapping[str, Any]) -> int:

@@ -17,8 +17,10 @@ from typing import Any
 
 from etl.errors import BusyError
 from etl.load.archive import own_metadata, to_json
+from etl.load.attributes import OVERVIEWS
 from etl.load.inventory import GROUP, ROOT
-from etl.load.schema import ARRAYS, Keys
+from etl.load.levels import array_and_chunk
+from etl.load.schema import Keys
 from etl.load.stores import Store
 
 log = logging.getLogger(__name__)
@@ -104,9 +106,11 @@ def finish_replacing(store: Store, folder: str) -> bool:
             if exchange:
                 _link(store, side, main, new)
             root = _document(store, f"{side}/{ROOT}")
-            for batch in own_metadata(root["consolidated_metadata"]["metadata"]):
+            documents = root["consolidated_metadata"]["metadata"]
+            for batch in own_metadata(documents, documents):
                 store.put_all({f"{main}/{key}": data for key, data in batch.items()})
             store.put(f"{main}/{ROOT}", to_json(root))
+    _drop_levels_metadata(store, main)
     # After an exchange it is that of the replaced group, which must not pass for a rebuild that was begun.
     store.delete(f"{side}/{ROOT}")
     # A removal may not outlast a power loss; done again after later commits, this would undo them.
@@ -168,20 +172,28 @@ def _note_outdated(store: Store, folder: str) -> None:
 
 def _link(store: Store, source: str, target: str, keys: Keys) -> None:
     """Let all chunks of a kind be chunks of another group too."""
-    for name in ARRAYS:
-        for key in sorted(store.keys(f"{source}/{name}")):
-            chunk = key.removeprefix(f"{source}/{name}/")
-            if chunk != ROOT and is_of(keys, chunk):
-                store.copy(key, f"{target}/{name}/{chunk}")
+    for key in _chunks(store, source, keys):
+        store.copy(key, target + key.removeprefix(source))
 
 
 def _purge(store: Store, folder: str, keys: Keys) -> None:
-    for name in ARRAYS:
-        array = f"{folder}/{GROUP}/{name}/"
-        for key in list(store.keys(array)):
-            chunk = key.removeprefix(array)
-            if chunk != ROOT and is_of(keys, chunk):
-                store.delete(key)
+    for key in _chunks(store, f"{folder}/{GROUP}", keys):
+        store.delete(key)
+
+
+def _chunks(store: Store, group: str, keys: Keys) -> list[str]:
+    """Keys of all chunks of a kind in a group."""
+    found = ((key, array_and_chunk(key.removeprefix(f"{group}/"))[1]) for key in store.keys(group))
+    return sorted(key for key, chunk in found if chunk not in ("", ROOT) and is_of(keys, chunk))
+
+
+def _drop_levels_metadata(store: Store, group: str) -> None:
+    """Remove the metadata of levels that the replaced group had and this one has not."""
+    known = _document(store, f"{group}/{ROOT}")["consolidated_metadata"]["metadata"]
+    for key in list(store.keys(f"{group}/{OVERVIEWS}")):
+        name, _, last = key.removeprefix(f"{group}/").rpartition("/")
+        if last == ROOT and name not in known:
+            store.delete(key)
 
 
 def _document(store: Store, key: str) -> dict[str, Any]:

@@ -17,9 +17,11 @@ from zarr.storage import StorePath
 from etl.errors import IncompatibleError, UsageError
 from etl.extract.frame import SATELLITES, FrameEntry, Scale
 from etl.load.holder import LEASE
-from etl.load.schema import ALONG_TIME, COLUMN_CHUNK, COLUMNS, FORMAT, Keys, Layout
+from etl.load.levels import along_time, factors_of, level_name
+from etl.load.schema import COLUMN_CHUNK, COLUMNS, FORMAT, Keys, Layout
 from etl.load.stores import Store
 from etl.transform.grid import Grid
+from etl.transform.overview import overview_factors, overview_shape
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
 
 GROUP = "ndvi.zarr"
@@ -107,14 +109,35 @@ class Inventory:
         objects = self.store.zarr(self.group_key)
         return _array(objects, self.root["consolidated_metadata"]["metadata"], name)
 
-    def frame(self, position: int) -> NDArray[np.int16]:
+    @property
+    def documents(self) -> Mapping[str, Mapping[str, Any]]:
+        """The metadata documents of the group's arrays, and of the groups in it, by name."""
+        documents: Mapping[str, Mapping[str, Any]] = self.root["consolidated_metadata"]["metadata"]
+        return documents
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """The levels that there are of every frame: 2, 4, …, or none."""
+        return factors_of(self.documents)
+
+    @property
+    def overviews(self) -> bool:
+        """Whether it has the levels that frames of its size are given."""
+        return bool(self.factors) or not overview_factors(self.grid.rows, self.grid.columns)
+
+    def frame(self, position: int, factor: int = 1) -> NDArray[np.int16]:
         """The stored values of one frame, shape (rows, columns), NDVI / 0.0001, −32768 = no data.
+
+        Args:
+            position: its position.
+            factor: the level to read: 1 is the frame itself.
 
         Raises:
             IncompatibleError: Its object is damaged.
         """
         try:
-            return np.asarray(self.array("ndvi")[position], np.int16)
+            name = "ndvi" if factor == 1 else level_name(factor)
+            return np.asarray(self.array(name)[position], np.int16)
         except (ValueError, RuntimeError, OSError, SystemError, MemoryError) as error:
             # The last two come from the decompressor, of sizes that are damaged.
             raise IncompatibleError(
@@ -240,30 +263,46 @@ def _read_column(store: Store, group: str, array: zarr.Array[Any], frames: int) 
 
 def _check(inventory: Inventory, documents: Mapping[str, Any]) -> None:
     """Raise ValueError where the group is not what this program writes and may append to."""
-    ndvi = documents["ndvi"]
-    as_written = {
-        "data_type": "int16",
-        "fill_value": FILL_VALUE,
-        "dimension_names": ["time", "latitude", "longitude"],
-    }
-    _compare("ndvi", ndvi, as_written)
-    _compare("ndvi", ndvi["attributes"], {"scale_factor": SCALE_FACTOR, "_FillValue": FILL_VALUE})
-    if "add_offset" in ndvi["attributes"] or _chunks(ndvi)[0] != 1:
-        raise ValueError("ndvi has an offset, or more than one frame an object")
-    for name, column in COLUMNS.items():
-        document = documents[name]
-        _compare(name, document, {"dimension_names": ["time"], "data_type": column.dtype})
-        meaning = {key: column.attributes[key] for key in _MEANING if key in column.attributes}
-        _compare(name, document["attributes"], meaning)
-        if _chunks(document) != [COLUMN_CHUNK]:
-            raise ValueError(f"{name} has chunks of {_chunks(document)} values")
-    lengths = {name: documents[name]["shape"][0] for name in ALONG_TIME}
+    _check_values("ndvi", documents)
+    for name in COLUMNS:
+        _check_column(name, documents)
+    for power, factor in enumerate(inventory.factors, 1):
+        name, grid = level_name(factor), inventory.grid
+        _check_values(name, documents)
+        _check_column(level_name(factor, "time"), documents)
+        if factor != 2**power or documents[name]["shape"][1:] != [
+            *overview_shape(grid.rows, grid.columns, factor)
+        ]:
+            raise ValueError(f"{name} is no level of the frames")
+    lengths = {name: documents[name]["shape"][0] for name in along_time(documents)}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"the arrays along time differ in length: {lengths}")
     if np.any(np.diff(inventory.columns["time"]) < 0):
         raise ValueError("time decreases")
     if len(inventory.index) != len(inventory):
         raise ValueError("a time and satellite occur twice")
+
+
+def _check_values(name: str, documents: Mapping[str, Any]) -> None:
+    document = documents[name]
+    as_written = {
+        "data_type": "int16",
+        "fill_value": FILL_VALUE,
+        "dimension_names": ["time", "latitude", "longitude"],
+    }
+    _compare(name, document, as_written)
+    _compare(name, document["attributes"], {"scale_factor": SCALE_FACTOR, "_FillValue": FILL_VALUE})
+    if "add_offset" in document["attributes"] or _chunks(document)[0] != 1:
+        raise ValueError(f"{name} has an offset, or more than one frame an object")
+
+
+def _check_column(name: str, documents: Mapping[str, Any]) -> None:
+    document, column = documents[name], COLUMNS[name.rpartition("/")[2]]
+    _compare(name, document, {"dimension_names": ["time"], "data_type": column.dtype})
+    meaning = {key: column.attributes[key] for key in _MEANING if key in column.attributes}
+    _compare(name, document["attributes"], meaning)
+    if _chunks(document) != [COLUMN_CHUNK]:
+        raise ValueError(f"{name} has chunks of {_chunks(document)} values")
 
 
 def _chunks(document: Mapping[str, Any]) -> list[int]:

@@ -9,12 +9,16 @@ import json
 import logging
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from etl.errors import IncompatibleError
-from etl.load.archive import own_metadata, to_json, with_length
+from etl.load.archive import lengthened, own_metadata, to_json
 from etl.load.generations import finish_replacing, purge_outdated
 from etl.load.inventory import GROUP, ROOT, Inventory, inventory_of, read_inventory
-from etl.load.schema import ALONG_TIME
+from etl.load.levels import changing, own_document
 from etl.load.stores import Store
+from etl.transform.overview import levels_of
 from etl.transform.packing import crc32c
 
 log = logging.getLogger(__name__)
@@ -52,8 +56,8 @@ def complete_commit(store: Store, inventory: Inventory) -> Inventory:
     """
     prefix = inventory.group_key
     committed: dict[str, Any] = inventory.root["consolidated_metadata"]["metadata"]
-    own = {name: _document(store, f"{prefix}/{name}/{ROOT}") for name in ALONG_TIME}
-    ahead = [own[name] for name in ALONG_TIME if own[name] != committed[name]]
+    own = {name: _document(store, f"{prefix}/{name}/{ROOT}") for name in changing(committed)}
+    ahead = [document for name, document in own.items() if document != own_document(committed, name)]
     if not ahead:
         return inventory
     following = _following(inventory, max(map(_length, ahead)))
@@ -82,10 +86,7 @@ def _following(inventory: Inventory, length: int) -> Inventory | None:
     if length <= len(inventory):
         return None
     consolidated = inventory.root["consolidated_metadata"]
-    documents = {
-        name: with_length(document, length) if name in ALONG_TIME else document
-        for name, document in consolidated["metadata"].items()
-    }
+    documents = lengthened(consolidated["metadata"], length)
     root = {**inventory.root, "consolidated_metadata": {**consolidated, "metadata": documents}}
     try:
         following = inventory_of(inventory.store, inventory.folder, root)
@@ -94,7 +95,10 @@ def _following(inventory: Inventory, length: int) -> Inventory | None:
             if following.columns[name][:begun].tobytes() != values.tobytes():
                 return None
         for position in range(begun, length):
-            if crc32c(following.frame(position)) != following.columns["checksum"][position]:
+            values = following.frame(position)
+            if crc32c(values) != following.columns["checksum"][position]:
+                return None
+            if not _has_levels_of(following, position, values):
                 return None
     except IncompatibleError as error:
         log.info("%s", error)
@@ -102,8 +106,13 @@ def _following(inventory: Inventory, length: int) -> Inventory | None:
     return following
 
 
+def _has_levels_of(inventory: Inventory, position: int, values: NDArray[np.int16]) -> bool:
+    levels = levels_of(values, inventory.factors)
+    return all(np.array_equal(inventory.frame(position, factor), level) for factor, level in levels.items())
+
+
 def _put_metadata(store: Store, prefix: str, documents: dict[str, Any]) -> None:
-    for batch in own_metadata({name: documents[name] for name in ALONG_TIME}):
+    for batch in own_metadata(documents, changing(documents)):
         objects = {f"{prefix}/{key}": data for key, data in batch.items()}
         store.put_all({key: data for key, data in objects.items() if store.get(key) != data})
 

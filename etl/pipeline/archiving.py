@@ -122,12 +122,23 @@ def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None
             inventory.layout,
             extra={"event": "layout_kept", "fields": fields},
         )
+    if inventory and not inventory.overviews:
+        log.info(
+            "the archive has no overviews and goes on without; --rebuild --overviews adds them",
+            extra={"event": "overviews_kept", "fields": {"overviews": False}},
+        )
+    elif inventory and job.overviews is False and inventory.factors:
+        log.warning(
+            "the archive has overviews and goes on with them; --rebuild --no-overviews drops them",
+            extra={"event": "overviews_kept", "fields": {"overviews": True}},
+        )
     plan = plan_of(job, listing, inventory)
     tell(plan, inventory, report)
 
     def open_appender(bits: int) -> Appender:
         keys = inventory.keys if inventory else "default"
-        schema = Schema(job.continent, grid, bits, job.layout or "sharded", keys)
+        overviews = job.overviews is not False
+        schema = Schema(job.continent, grid, bits, job.layout or "sharded", keys, overviews)
         return Appender(run.store, run.folder, schema)
 
     def on_changed(entry: FrameEntry) -> None:

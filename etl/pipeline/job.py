@@ -30,6 +30,7 @@ class Job:
         api_url: address of the service's API.
         token_file: file with an access token; None is the environment or a login.
         layout: layout of a new archive; None is `sharded`, or that of the archive there is.
+        overviews: whether a new archive gets overviews; None is yes, or as the archive there is.
         templates: folder of the catalog's templates; None is those that come with the program.
         items: which STAC items there are; None is as before, which is none in a new archive.
         public_url: URL of the archive's root for the catalog's links; None is as before, which is none in a
@@ -58,6 +59,7 @@ class Job:
     api_url: str = DEFAULT_API_URL
     token_file: Path | None = None
     layout: Layout | None = None
+    overviews: bool | None = None
     templates: Path | None = None
     items: Items | None = None
     public_url: str | None = None

@@ -50,6 +50,7 @@ class _Task:
         listing: what the service lists.
         inventory: what is archived.
         layout: layout of the new group.
+        overviews: whether it gets overviews.
         fresh: frames to read from the service.
         kept: frames to take over from the archive.
     """
@@ -57,6 +58,7 @@ class _Task:
     listing: Listing
     inventory: Inventory
     layout: Layout
+    overviews: bool
     fresh: list[FrameEntry]
     kept: list[FrameEntry]
 
@@ -83,7 +85,8 @@ def rebuild(run: Run, listing: Listing, inventory: Inventory) -> None:
             f"{len(kept)} archived frames, {kept[0]} first, would have to be taken over from another grid",
             "rebuild all dates the service has, or archive the new grid under another --archive",
         )
-    task = _Task(listing, inventory, run.job.layout or inventory.layout, fresh, kept)
+    overviews = inventory.overviews if run.job.overviews is None else run.job.overviews
+    task = _Task(listing, inventory, run.job.layout or inventory.layout, overviews, fresh, kept)
     begun = _begun(run, task)
     try:
         _build(run, task, begun)
@@ -135,13 +138,14 @@ _RESUMED = timedelta(days=1)
 
 def _fits(begun: Inventory, task: _Task, recorded: bytes | None) -> bool:
     """Whether what was rebuilt before is the beginning of what is to be rebuilt, from the same sources."""
-    inventory = task.inventory
     if datetime.now(UTC).timestamp() - int(begun.columns["archived_at"].max()) > _RESUMED.total_seconds():
         return False
-    if (begun.keys, begun.layout, begun.grid) != (
-        other_keys(inventory.keys),
-        task.layout,
-        grid_of(task.listing),
+    schema = _schema(task, begun.bits)
+    if (begun.keys, begun.layout, begun.grid, begun.factors) != (
+        schema.keys,
+        schema.layout,
+        schema.grid,
+        schema.factors,
     ):
         return False
     try:
@@ -185,8 +189,7 @@ def _build(run: Run, task: _Task, begun: Inventory | None) -> None:
             )
         if begun is not None and begun.bits != bits:
             raise StreamChangedError(f"the stream has {bits} bits now, {begun.bits} before", "run it again")
-        grid, keys = grid_of(task.listing), other_keys(inventory.keys)
-        return Appender(store, side, Schema(run.job.continent, grid, bits, task.layout, keys))
+        return Appender(store, side, _schema(task, bits))
 
     def on_changed(entry: FrameEntry) -> None:
         raise StreamChangedError(f"{entry} shows another picture since the rebuild was begun", "run it again")
@@ -201,6 +204,12 @@ def _build(run: Run, task: _Task, begun: Inventory | None) -> None:
         new: Iterator[Frame | Archived] = frames
         both = heapq.merge(new, _archived(inventory, from_archive), key=_order)
         append(run, both, open_appender)
+
+
+def _schema(task: _Task, bits: int) -> Schema:
+    """What the new group looks like."""
+    grid, keys = grid_of(task.listing), other_keys(task.inventory.keys)
+    return Schema(task.inventory.continent, grid, bits, task.layout, keys, task.overviews)
 
 
 def _archived(inventory: Inventory, entries: list[FrameEntry]) -> Iterator[Archived]:

@@ -29,7 +29,7 @@ class Share:
         folder: the continent's folder in it.
         holder: who holds its lease.
         group: key of the Zarr group.
-        document: metadata of its `ndvi` array.
+        arrays: metadata of its `ndvi` array, and of the levels' ones, by name.
         first: position of the first frame.
         entries: the frames.
         bits: bit depth they must have.
@@ -42,7 +42,7 @@ class Share:
     folder: str
     holder: str
     group: str
-    document: Mapping[str, Any] = field(repr=False)
+    arrays: Mapping[str, Any] = field(repr=False)
     first: int
     entries: tuple[FrameEntry, ...] = field(repr=False)
     bits: int
@@ -102,7 +102,7 @@ def archive_share(share: Share) -> Outcome:
     with _collected() as warnings, closing(client):
         try:
             store = open_store(share.archive)
-            writer = FrameWriter(store, share.group, share.document, only_new=True)
+            writer = FrameWriter(store, share.group, share.arrays, only_new=True)
             frames = stream_frames(
                 client, share.listing, share.entries, ask_again if share.can_renew else None, share.threads
             )

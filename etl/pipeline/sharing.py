@@ -80,7 +80,7 @@ def _shares(
             folder=run.folder,
             holder=name_of(store.get(f"{run.folder}/{LEASE}") or b""),
             group=appender.writer.group,
-            document=appender.writer.document,
+            arrays=appender.writer.arrays,
             first=positions[0],
             entries=part,
             bits=appender.schema.bits,

@@ -52,6 +52,20 @@ class Grid:
         a, b, c, d, e, f = self.affine
         return c, a, b, f, d, e
 
+    def coarser(self, factor: int) -> "Grid":
+        """The grid of cells of so many pixels along a side, from the north-western corner on.
+
+        All its cells are of one size: where the pixels do not divide, it reaches beyond this one.
+        """
+        columns, rows = -(-self.columns // factor), -(-self.rows // factor)
+        west, south, east, north = self.bbox
+        step_x, step_y = self.step
+        if columns * factor != self.columns:
+            east = west + columns * factor * step_x
+        if rows * factor != self.rows:
+            south = north - rows * factor * step_y
+        return Grid(columns, rows, (west, south, east, north))
+
 
 def _centres(first_edge: float, last_edge: float, count: int) -> NDArray[np.float64]:
     position = (np.arange(count, dtype=np.float64) + 0.5) / count

@@ -40,7 +40,7 @@ class Recording(LocalFolder):
         self.left: int | None = None
         self.signal_at: int | None = None
 
-    def put_all(self, objects: Mapping[str, bytes], *, final: bool = False) -> None:
+    def put_all(self, objects: Mapping[str, bytes | memoryview], *, final: bool = False) -> None:
         for key, data in objects.items():
             if self.left is not None:
                 if not self.left:

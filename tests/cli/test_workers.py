@@ -1,6 +1,5 @@
 """Frames shared among many processes: the archive is the same, whatever happens to them."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 

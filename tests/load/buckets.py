@@ -101,7 +101,7 @@ class WatchedBucket(Bucket):
         self._after = after
         self._lock = threading.RLock()
 
-    def _written(self, key: str, data: bytes, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
+    def _written(self, key: str, data: bytes | memoryview, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
         with self._lock:
             if self._refused_from is not None and len(self.puts) >= self._refused_from:
                 raise OSError(f"put {self._refused_from} of {key} was refused")

@@ -22,6 +22,7 @@ def test_every_key_is_an_option_of_convert(tmp_path: Path) -> None:
         token_file = "token"
         public_url = "https://archive.example/ndvi"
         layout = "flat"
+        overviews = false
         templates = "."
         items = "frame"
         deadline = "6h"

@@ -86,7 +86,7 @@ def share(service: StandIn, store: LocalFolder) -> Share:
         folder="europe",
         holder="process 1 on here since then",
         group="europe/ndvi.zarr",
-        document=root["consolidated_metadata"]["metadata"]["ndvi"],
+        arrays={"ndvi": root["consolidated_metadata"]["metadata"]["ndvi"]},
         first=3,
         entries=entries([4, 5]),
         bits=12,

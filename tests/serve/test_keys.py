@@ -22,11 +22,36 @@ def test_items_are_served_and_asked_about_every_time(key: str, expected: str) ->
     assert cache_control(key) == REVALIDATED
 
 
-@pytest.mark.parametrize("key", ["europe/ndvi.zarr/ndvi/c/7/0/0", "europe/ndvi.zarr/ndvi/7/2/1"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "europe/ndvi.zarr/ndvi/c/7/0/0",
+        "europe/ndvi.zarr/ndvi/7/2/1",
+        "europe/ndvi.zarr/overviews/4/ndvi/c/7/0/0",
+        "europe/ndvi.zarr/overviews/16/ndvi/7/2/1",
+    ],
+)
 def test_values_of_frames_may_be_kept_by_either_kind_of_key(key: str) -> None:
     assert is_served(key)
     assert cache_control(key) == FOR_AN_HOUR
     assert cache_control(key, by_checksum=True) == IMMUTABLE
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "zarr.json",
+        "time/c/0",
+        "ndvi/zarr.json",
+        "overviews/zarr.json",
+        "overviews/4/zarr.json",
+        "overviews/4/time/c/0",
+        "overviews/4/ndvi/zarr.json",
+    ],
+)
+def test_what_a_commit_changes_is_asked_about_every_time(key: str) -> None:
+    assert is_served(f"europe/ndvi.zarr/{key}")
+    assert cache_control(f"europe/ndvi.zarr/{key}", by_checksum=True) == REVALIDATED
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,7 @@ def test_it_asks_nobody_else_and_keeps_what_never_changes(viewer: Page, seen: Se
 def test_of_a_large_grid_only_what_is_in_view_is_fetched(page: Page, seen: Seen, tmp_path: Path) -> None:
     grid = Grid(4608, 4608, (0.0, 0.0, 46.08, 46.08))
     store = LocalFolder(tmp_path / "archive")
-    appender = Appender(store, "africa", Schema("Africa", grid, 12, "flat"))
+    appender = Appender(store, "africa", Schema("Africa", grid, 12, "flat", overviews=False))
     codes = np.full((4608, 4608), 2000, np.uint16)
     entry = FrameEntry(1, datetime(2025, 1, 1, 10, tzinfo=UTC), "S3A", Scale(-0.1, 0.9))
     appender.append(pack(Frame(entry, codes, 12)))
@@ -323,3 +323,40 @@ def test_of_a_large_grid_only_what_is_in_view_is_fetched(page: Page, seen: Seen,
 
     assert before == []
     assert 1 <= len(fetched) < 64
+
+
+def test_of_a_large_grid_the_level_is_fetched_that_the_map_can_show(
+    page: Page, seen: Seen, tmp_path: Path
+) -> None:
+    grid = Grid(4090, 3001, (0.0, 0.0, 40.9, 30.01))
+    store = LocalFolder(tmp_path / "archive")
+    appender = Appender(store, "africa", Schema("Africa", grid, 12))
+    # Squares of one value, 500 pixels long; a third of the pixels in each hold no data.
+    squares = np.add.outer(np.arange(3001) // 500, np.arange(4090) // 500)
+    codes = np.where(np.add.outer(np.arange(3001), np.arange(4090)) % 3 == 0, 0, 1000 + 200 * squares)
+    entry = FrameEntry(1, datetime(2025, 1, 1, 10, tzinfo=UTC), "S3A", Scale(-0.1, 0.9))
+    appender.append(pack(Frame(entry, codes.astype(np.uint16), 12)))
+    appender.commit()
+
+    with serving(tmp_path / "archive") as server:
+        page.goto(f"{server.url}/viewer/")
+        shown(page)
+        assert page.get_attribute("#map", "data-level") == "4"
+        fetched = {request.url for request in seen.requests if "/ndvi/c/" in request.url}
+        of_levels = re.compile(r".+/africa/ndvi\.zarr/overviews/[48]/ndvi/c/0/0/0\?crc32c=\d+")
+        assert [url for url in fetched if not of_levels.fullmatch(url)] == []
+        image = picture(page.locator("#map"))
+        places = plain_places(image)
+        found = [click(page, place) for place in places[:: len(places) // 6]]
+        page.locator("#map").focus()
+        for finer in ("2", "1"):
+            page.keyboard.press("+")
+            page.wait_for_selector(f"#map[aria-busy=false][data-level='{finer}']")
+
+    assert len(found) >= 6
+    for place, one in zip(places[:: len(places) // 6], found, strict=True):
+        row, column = int((30.01 - one.latitude) / 0.01), int(one.longitude / 0.01)
+        mean = round((1000 + 200 * squares[row, column]) / 4095 * 10000 - 1000)
+        assert one.stored in (mean, -1000, None)
+        assert colour(np.array(mean, np.int16)).tolist() == [*image[place[1], place[0]].tolist(), 255]
+    assert any("/ndvi.zarr/ndvi/c/0/0/0?crc32c=" in request.url for request in seen.requests)

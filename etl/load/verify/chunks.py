@@ -14,7 +14,8 @@ BLOSC_HEADER = 16
 """Bytes: versions, flags, size of an item, and as uint32 the sizes of the data, a block and the chunk."""
 
 _BLOSC_VERSIONS = (2, 1)
-_SHUFFLED_ZSTD = 0b100_0_0_0_0_1
+_FORMATS = {"lz4": 0b001_0_0_0_0_0, "zstd": 0b100_0_0_0_0_0}
+_SHUFFLED = 0b000_0_0_0_0_1
 _FIXED_FLAGS = 0b111_0_1_1_0_1
 """Codec, reserved bit, bit and byte shuffle; the others tell how well a chunk could be compressed."""
 
@@ -46,7 +47,7 @@ def fault_of_chunk(array: zarr.Array[Any], size: int, header: bytes) -> str | No
     itemsize = array.dtype.itemsize
     is_ours = (
         tuple(header[:2]) == _BLOSC_VERSIONS
-        and header[2] & _FIXED_FLAGS == _SHUFFLED_ZSTD
+        and header[2] & _FIXED_FLAGS == _FORMATS.get(_compressor(array), 0) | _SHUFFLED
         and header[3] == itemsize
         and data == prod(array.chunks) * itemsize
     )
@@ -72,6 +73,11 @@ def _places(tail: bytes) -> list[tuple[int, int]] | None:
         return None
     index = np.frombuffer(tail[:-4], "<u8").reshape(-1, 2).tolist()
     return [(start, start + length) for start, length in index if start != _NO_CHUNK]
+
+
+def _compressor(array: zarr.Array[Any]) -> str:
+    """The compressor that Blosc uses, such as `zstd`."""
+    return str(getattr(getattr(array.compressors[0], "cname", None), "value", ""))
 
 
 def _wrong_size(size: int, written: int | None) -> str:

@@ -8,6 +8,7 @@ import zarr
 from numpy.typing import NDArray
 
 from etl.extract.frame import SATELLITES
+from etl.load.levels import factors_of, level_name
 from etl.load.schema import COLUMNS, NO_TIME
 from etl.load.verify.documents import grid_of
 from etl.load.verify.findings import Verdict
@@ -55,11 +56,16 @@ def check_columns(snapshot: Snapshot, verdict: Verdict) -> None:
 
 
 def check_coordinates(snapshot: Snapshot, verdict: Verdict) -> None:
-    """Compare latitude, longitude and the reference system with the grid."""
+    """Compare latitude, longitude and the reference system with the grid, and times of levels with `time`."""
     grid = grid_of(snapshot.root)
-    expected = {"crs": np.array(_EPSG)}
+    expected: dict[str, NDArray[Any]] = {"crs": np.array(_EPSG)}
     if grid is not None:
         expected |= {"latitude": grid.latitude, "longitude": grid.longitude}
+        for factor in factors_of(snapshot.arrays):
+            level = grid.coarser(factor)
+            of_level = {"crs": expected["crs"], "latitude": level.latitude, "longitude": level.longitude}
+            of_level |= {name: snapshot.columns[name] for name in ("time",) if name in snapshot.columns}
+            expected |= {level_name(factor, name): values for name, values in of_level.items()}
     for name, values in expected.items():
         array = snapshot.arrays.get(name)
         if array is None or array.shape != values.shape:
@@ -73,10 +79,11 @@ def check_coordinates(snapshot: Snapshot, verdict: Verdict) -> None:
         wrong = np.flatnonzero(found != np.atleast_1d(values))
         if wrong.size:
             first = int(wrong[0])
+            whose = "frames" if name.endswith("time") else "grid"
             verdict.found(
                 "coordinate",
-                f"{name} is not that of the grid in {wrong.size} of {found.size} values: the first of them,"
-                f" at {first}, is {found[first]}, not {np.atleast_1d(values)[first]}",
+                f"{name} is not that of the {whose} in {wrong.size} of {found.size} values: the first of"
+                f" them, at {first}, is {found[first]}, not {np.atleast_1d(values)[first]}",
                 where,
             )
 

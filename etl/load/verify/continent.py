@@ -33,6 +33,8 @@ def check_structure(store: Store, folder: str, verdict: Verdict) -> tuple[Snapsh
     length = check_documents(store, folder, group_key, root, verdict)
     arrays: dict[str, zarr.Array[Any]] = {}
     for name, document in documents_of(root).items():
+        if document.get("node_type") == "group":
+            continue
         try:
             arrays[name] = array_of(store, group_key, name, document)
         except UNREADABLE:

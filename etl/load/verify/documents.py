@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from etl.errors import UsageError
-from etl.load.archive import with_length
+from etl.load.archive import lengthened
 from etl.load.generations import side_folder
 from etl.load.inventory import ROOT, folder_of
-from etl.load.schema import ALONG_TIME, FORMAT, Keys, Layout, Schema, empty_group
+from etl.load.levels import along_time, changing, factors_of, own_document
+from etl.load.schema import FORMAT, Keys, Layout, Schema, empty_group
 from etl.load.stores import Store
 from etl.load.verify.findings import Verdict, differences
 from etl.load.verify.snapshot import UNREADABLE, Document, array_of, documents_of, read_json, root_key
@@ -29,20 +30,22 @@ def check_documents(store: Store, folder: str, group_key: str, root: Document, v
     """
     documents = documents_of(root)
     own = {name: read_json(store, f"{group_key}/{name}/{ROOT}") for name in documents}
-    length = _agreed(_length(documents.get(name)) for name in ALONG_TIME) or 0
+    length = _agreed(_length(documents.get(name)) for name in along_time(documents)) or 0
     schema = _schema(root, own.get("ndvi"))
     if schema is None:
         verdict.found("metadata", "tells no grid, bit depth or continent", f"{group_key}/{ROOT}")
     else:
         _check_folder(folder, schema, group_key, verdict)
         _check_root(store, group_key, root, _expected(schema, length), verdict)
-    coming = _rebuilt(store, folder)
+    coming = documents_to_come(store, folder)
     for name, document in own.items():
         where = f"{group_key}/{name}/{ROOT}"
         if isinstance(document, str):
             verdict.found("metadata", document, where)
+        elif name in coming and document == own_document(coming, name) != own_document(documents, name):
+            verdict.note("a rebuild was interrupted, or is under way; the next run completes it")
         else:
-            _check_own(where, name, document, documents[name], coming=coming.get(name), verdict=verdict)
+            _check_own(where, name, document, documents, verdict)
     return length
 
 
@@ -54,9 +57,8 @@ def grid_of(root: Document) -> Grid | None:
 
 def _expected(schema: Schema, length: int) -> Document:
     root: dict[str, Any] = json.loads(empty_group(schema)[ROOT])
-    documents = root["consolidated_metadata"]["metadata"]
-    for name in ALONG_TIME:
-        documents[name] = with_length(documents[name], length)
+    consolidated = root["consolidated_metadata"]
+    consolidated["metadata"] = lengthened(consolidated["metadata"], length)
     return root
 
 
@@ -87,7 +89,8 @@ def _schema(root: Document, own: object) -> Schema | None:
     encodings = (document.get("chunk_key_encoding") for document in documents_of(root).values())
     names = [encoding.get("name") for encoding in encodings if isinstance(encoding, Mapping)]
     keys: Keys = "v2" if _agreed(names) == "v2" else "default"
-    return Schema(continent, Grid(columns, rows, (west, south, east, north)), bits, layout, keys)
+    overviews = bool(factors_of(documents_of(root))) or "multiscales" in _attributes(root)
+    return Schema(continent, Grid(columns, rows, (west, south, east, north)), bits, layout, keys, overviews)
 
 
 def _check_folder(folder: str, schema: Schema, group_key: str, verdict: Verdict) -> None:
@@ -110,10 +113,13 @@ def _check_root(store: Store, group_key: str, root: Document, expected: Document
     _tell(_without_arrays(root), _without_arrays(expected), "", where, verdict)
     wanted, found = documents_of(expected), documents_of(root)
     for name in wanted.keys() - found.keys():
-        verdict.found("metadata", f"there is no array {name}", where)
+        verdict.found("metadata", f"there is no {wanted[name]['node_type']} {name}", where)
     for name, document in found.items():
         if name not in wanted:
-            verdict.found("metadata", f"the array {name} is not known", where)
+            verdict.found("metadata", f"the {document.get('node_type')} {name} is not known", where)
+            continue
+        if wanted[name]["node_type"] == "group":
+            _tell(document, wanted[name], f"{name}.", where, verdict)
             continue
         try:
             understood = _normal(store, group_key, name, document)
@@ -139,21 +145,23 @@ def _normal(store: Store, group_key: str, name: str, document: Document) -> obje
 
 
 def _check_own(
-    where: str, name: str, own: Document, committed: Document, *, coming: Document | None, verdict: Verdict
+    where: str, name: str, own: Document, documents: Mapping[str, Document], verdict: Verdict
 ) -> None:
-    """Compare an array's own metadata with the root's; they may be those of a commit to be completed."""
-    if own == coming and own != committed:
-        verdict.note("a rebuild was interrupted, or is under way; the next run completes it")
-        return
+    """Compare an array's or a group's own metadata with the root's.
+
+    They may be those of a commit to be completed.
+    """
+    committed = own_document(documents, name)
     length, own_length = _length(committed), _length(own)
-    if name in ALONG_TIME and length is not None and own_length is not None and own_length > length:
+    if name in changing(documents) and length is not None and own_length is not None and own_length > length:
         verdict.note("a commit was interrupted, or is under way; the next run completes or drops it")
-        committed = with_length(committed, own_length)
+        known = {other: each for other, each in documents.items() if _length(each) is not None}
+        committed = own_document({**documents, **lengthened(known, own_length)}, name)
     for difference in differences(own, committed):
         verdict.found("metadata", f"{difference} as in the root", where)
 
 
-def _rebuilt(store: Store, folder: str) -> Mapping[str, Document]:
+def documents_to_come(store: Store, folder: str) -> Mapping[str, Document]:
     """The documents that a finished rebuild puts in the place of the present ones."""
     root = read_json(store, root_key(side_folder(folder)))
     return documents_of(root) if isinstance(root, dict) else {}
@@ -172,10 +180,18 @@ def _attributes(root: Document) -> Document:
 
 
 def _length(document: Document | None) -> int | None:
+    """Frames in an array along time, or in those that a group consolidates."""
+    if document and (below := documents_of(document)):
+        length: int | None = _agreed(_length(each) for name, each in below.items() if _is_time(name))
+        return length
     shape = document.get("shape") if document else None
     if isinstance(shape, list) and shape and isinstance(shape[0], int) and shape[0] >= 0:
         return int(shape[0])
     return None
+
+
+def _is_time(name: str) -> bool:
+    return name.rpartition("/")[2] == "time"
 
 
 def _numbers(value: object, count: int) -> tuple[float, ...]:

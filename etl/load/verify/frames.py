@@ -1,19 +1,22 @@
 """Every frame's values against what was noted of them when they were archived."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from etl.extract.frame import Frame, FrameEntry, Scale
+from etl.load.levels import arrays_of_frames, factors_of, level_name
 from etl.load.verify.chunks import fault_of_object
 from etl.load.verify.findings import Verdict
 from etl.load.verify.snapshot import UNREADABLE, Snapshot
+from etl.transform.overview import levels_of
 from etl.transform.packing import SCALE_FACTOR, VALID_FROM_PACKED, crc32c, pack
 
 _WORKERS = min(4, os.cpu_count() or 1)
@@ -81,7 +84,9 @@ def _faults(snapshot: Snapshot, position: int) -> list[str]:
         return [
             f"its values do not have the checksum of the archived ones{_whose(snapshot, position, values)}"
         ]
-    faults = _header_faults(snapshot, position)
+    arrays = arrays_of_frames(snapshot.arrays)
+    faults = [fault for array in arrays.items() for fault in _header_faults(snapshot, *array, position)]
+    faults += _level_faults(arrays, position, values)
     share, mean = _statistics(values)
     for name, value in (("valid_fraction", share), ("ndvi_mean", mean)):
         if name in columns and not np.array_equal(columns[name][position], value, equal_nan=True):
@@ -91,12 +96,26 @@ def _faults(snapshot: Snapshot, position: int) -> list[str]:
     return faults
 
 
-def _header_faults(snapshot: Snapshot, position: int) -> list[str]:
+def _level_faults(arrays: Mapping[str, zarr.Array[Any]], position: int, values: Values) -> list[str]:
+    """The levels that are not those of a frame's values."""
+    faults: list[str] = []
+    for factor, expected in levels_of(values, factors_of(arrays)).items():
+        name = level_name(factor)
+        try:
+            level = np.asarray(arrays[name][position])
+        except UNREADABLE as error:
+            faults.append(f"{name} cannot be decoded: {' '.join(str(error).split())}")
+        else:
+            if not np.array_equal(level, expected):
+                faults.append(f"{name} does not hold the means of its values")
+    return faults
+
+
+def _header_faults(snapshot: Snapshot, name: str, array: zarr.Array[Any], position: int) -> list[str]:
     """What is wrong with the bytes of a frame whose values are right."""
-    array = snapshot.arrays["ndvi"]
     size = array.shards or array.chunks
     inner = [-(-length // step) for length, step in zip(array.shape[1:], size[1:], strict=True)]
-    keys = [f"ndvi/{array.metadata.encode_chunk_key((position, *index))}" for index in np.ndindex(*inner)]
+    keys = [f"{name}/{array.metadata.encode_chunk_key((position, *index))}" for index in np.ndindex(*inner)]
     objects = [snapshot.store.get(f"{snapshot.group_key}/{key}") for key in keys]
     faults = [fault_of_object(array, data) for data in objects if data is not None]
     return [f"its object {fault}" for fault in faults if fault]

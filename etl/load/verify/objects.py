@@ -12,8 +12,10 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from etl.load.inventory import COLLECTION, GROUP, ROOT
+from etl.load.levels import along_time, array_and_chunk, arrays_of_frames
 from etl.load.schema import ALONG_TIME
 from etl.load.verify.chunks import BLOSC_HEADER, fault_of_chunk, fault_of_shard, index_length
+from etl.load.verify.documents import documents_to_come
 from etl.load.verify.findings import Verdict
 from etl.load.verify.snapshot import Snapshot
 
@@ -35,13 +37,15 @@ def check_objects(snapshot: Snapshot, verdict: Verdict) -> set[int]:
     group = snapshot.group_key
     present = {key.removeprefix(f"{group}/") for key in snapshot.store.keys(group)}
     faults: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    known = {ROOT} | {f"{name}/{ROOT}" for name in snapshot.documents}
+    coming = documents_to_come(snapshot.store, snapshot.folder)
+    known = {ROOT} | {f"{name}/{ROOT}" for name in (*snapshot.documents, *coming)}
+    of_frames = arrays_of_frames(snapshot.documents)
     for name, array in snapshot.arrays.items():
         for index in _indices(array):
             key = f"{name}/{array.metadata.encode_chunk_key(index)}"
             known.add(key)
             fault = None if key in present else "is missing"
-            if name == "ndvi":
+            if name in of_frames:
                 fault = fault or _fault_of_end(snapshot, array, key)
                 if fault:
                     faults[index[0]].append((key, fault))
@@ -64,7 +68,7 @@ def _indices(array: zarr.Array[Any]) -> Iterator[Index]:
 
 
 def _part(array: zarr.Array[Any], name: str, index: Index) -> str:
-    if name not in ALONG_TIME:
+    if name.rpartition("/")[2] not in ALONG_TIME:
         return name
     step = array.chunks[0]
     return f"{name} for the frames at {index[0] * step} to {min(array.shape[0], (index[0] + 1) * step) - 1}"
@@ -92,10 +96,14 @@ def _read(store: Store, key: str, part: RangeByteRequest | SuffixByteRequest) ->
 def _check_strays(snapshot: Snapshot, strays: set[str], verdict: Verdict) -> None:
     beyond, replaced = 0, 0
     patterns = {name: _patterns(array) for name, array in snapshot.arrays.items()}
+    growing = along_time(snapshot.documents)
     for key in sorted(strays):
-        name, _, chunk = key.partition("/")
+        name, chunk = array_and_chunk(key)
         own, other = patterns.get(name, (None, None))
-        if own and name in ALONG_TIME and (match := own.fullmatch(chunk)):
+        if own is None:
+            # Of a level that only the group before or after a rebuild has: as the frames' array of that name.
+            _, other = patterns.get(name.rpartition("/")[2], (None, None))
+        if own and name in growing and (match := own.fullmatch(chunk)):
             if int(match[1]) * _step(snapshot.arrays[name]) >= snapshot.length:
                 beyond += 1
                 continue

@@ -14,7 +14,12 @@ export async function openContinent(url) {
   const group = await zarr.open.v3(committed, { kind: "group" });
   const open = (name) => zarr.open.v3(group.resolve(name), { kind: "array" });
   const column = async (name) => (await zarr.get(await open(name))).data;
-  const [ndvi, satellites] = await Promise.all([open("ndvi"), open("satellite")]);
+  const coarser = (group.attrs.multiscales?.layout ?? []).filter(({ asset }) => asset !== ".");
+  const [ndvi, satellites, ...overviews] = await Promise.all([
+    open("ndvi"),
+    open("satellite"),
+    ...coarser.map(({ asset }) => open(`${asset}/ndvi`)),
+  ]);
   const [time, flags, mean, valid, crc] = await Promise.all(
     ["time", "satellite", "ndvi_mean", "valid_fraction", "checksum"].map(column),
   );
@@ -27,28 +32,48 @@ export async function openContinent(url) {
     mean: mean[index],
     valid: valid[index],
   }));
-  return new Continent(ndvi, frames);
+  const levels = [ndvi, ...overviews].map(
+    (array, index) => new Level(array, coarser[index - 1]?.transform.scale.at(-1) ?? 1),
+  );
+  return new Continent(levels.sort((a, b) => a.factor - b.factor), frames);
 }
 
 /** The values of a frame may be kept for ever, and a rebuild replaces them: ask for those of this checksum. */
 function addressed(request, url, checksums) {
-  const found = request.url.startsWith(`${url}/ndvi/`) && request.url.match(/\/ndvi\/(?:c\/)?(\d+)\//);
+  const inside = request.url.startsWith(`${url}/`) ? request.url.slice(url.length) : "";
+  const found = inside.match(/^\/(?:overviews\/\d+\/)?ndvi\/(?:c\/)?(\d+)\//);
   return found && checksums ? new Request(`${request.url}?crc32c=${checksums[found[1]]}`, request) : request;
 }
 
+/** The frames, or an overview of them; a cell is as many pixels long and wide as the factor says. */
+class Level {
+  constructor(ndvi, factor) {
+    this.ndvi = ndvi;
+    this.factor = factor;
+    [, this.rows, this.columns] = ndvi.shape;
+    [, this.chunkRows, this.chunkColumns] = ndvi.chunks;
+  }
+}
+
 class Continent {
-  #ndvi;
   #chunks = new Map();
 
-  constructor(ndvi, frames) {
-    const { "spatial:bbox": bbox, scale_factor: scale } = ndvi.attrs;
-    this.#ndvi = ndvi;
+  /** @param levels the frames' own, and then coarser ones */
+  constructor(levels, frames) {
+    const { "spatial:bbox": bbox, scale_factor: scale } = levels[0].ndvi.attrs;
+    this.levels = levels;
     this.frames = frames;
     this.bbox = bbox;
     this.scale = scale;
-    this.fill = ndvi.fillValue;
-    [, this.rows, this.columns] = ndvi.shape;
-    [, this.chunkRows, this.chunkColumns] = ndvi.chunks;
+    this.fill = levels[0].ndvi.fillValue;
+    ({ rows: this.rows, columns: this.columns } = levels[0]);
+  }
+
+  /** The coarsest level whose cells are no larger than so many degrees. */
+  levelFor(resolution) {
+    const [west, , east] = this.bbox;
+    const pixel = (east - west) / this.columns;
+    return this.levels.findLast(({ factor }) => factor * pixel <= resolution) ?? this.levels[0];
   }
 
   /** Row and column, not rounded, of a place in degrees. */
@@ -66,28 +91,30 @@ class Continent {
     return [west + (column / this.columns) * (east - west), north - (row / this.rows) * (north - south)];
   }
 
-  /** The chunks that an extent in degrees touches. */
-  chunksIn([west, south, east, north]) {
-    const [top, left] = this.pixelOf([west, north]);
-    const [bottom, right] = this.pixelOf([east, south]);
+  /** The chunks of a level that an extent in degrees touches. */
+  chunksIn([west, south, east, north], level) {
+    const cellOf = (place) => this.pixelOf(place).map((pixel) => pixel / level.factor);
+    const [top, left] = cellOf([west, north]);
+    const [bottom, right] = cellOf([east, south]);
     const span = (from, to, size, length) => {
       const first = Math.floor(Math.max(0, from) / size);
       const last = Math.ceil(Math.min(length, to) / size);
       return Array.from({ length: Math.max(0, last - first) }, (_, step) => first + step);
     };
-    const columns = span(left, right, this.chunkColumns, this.columns);
-    return span(top, bottom, this.chunkRows, this.rows).flatMap((row) => columns.map((column) => [row, column]));
+    const columns = span(left, right, level.chunkColumns, level.columns);
+    const rows = span(top, bottom, level.chunkRows, level.rows);
+    return rows.flatMap((row) => columns.map((column) => ({ level, row, column })));
   }
 
-  /** A chunk if it is here: its int16 values, NDVI / scale, and where the frame's part of them is. */
-  known(frame, [row, column]) {
-    return this.#chunks.get(`${frame}/${row}/${column}`)?.chunk;
+  /** A chunk if it is here: its int16 values, NDVI / scale, and where in its level the frame's part of them is. */
+  known(frame, { level, row, column }) {
+    return this.#chunks.get(`${level.factor}/${frame}/${row}/${column}`)?.chunk;
   }
 
   /** Fetch a chunk unless it is here, or under way. */
-  async load(frame, position) {
-    const key = [frame, ...position].join("/");
-    const found = this.#chunks.get(key) ?? { coming: this.#fetch(frame, position) };
+  async load(frame, place) {
+    const key = `${place.level.factor}/${frame}/${place.row}/${place.column}`;
+    const found = this.#chunks.get(key) ?? { coming: this.#fetch(frame, place) };
     this.#chunks.delete(key);
     this.#chunks.set(key, found);
     try {
@@ -99,19 +126,20 @@ class Continent {
     return found.chunk;
   }
 
-  async #fetch(frame, [row, column]) {
-    const { data } = await this.#ndvi.getChunk([frame, row, column]);
+  async #fetch(frame, { level, row, column }) {
+    const { data } = await level.ndvi.getChunk([frame, row, column]);
     // What cannot be decompressed comes as nothing, without an error.
-    if (data.length !== this.chunkRows * this.chunkColumns) throw new Error("its values are damaged.");
-    const top = row * this.chunkRows;
-    const left = column * this.chunkColumns;
+    if (data.length !== level.chunkRows * level.chunkColumns) throw new Error("its values are damaged.");
+    const top = row * level.chunkRows;
+    const left = column * level.chunkColumns;
     return {
       values: data,
-      stride: this.chunkColumns,
+      stride: level.chunkColumns,
+      factor: level.factor,
       top,
       left,
-      rows: Math.min(this.chunkRows, this.rows - top),
-      columns: Math.min(this.chunkColumns, this.columns - left),
+      rows: Math.min(level.chunkRows, level.rows - top),
+      columns: Math.min(level.chunkColumns, level.columns - left),
     };
   }
 
@@ -123,11 +151,12 @@ class Continent {
     }
   }
 
-  /** The stored value at a place, and the middle of its pixel; null outside. */
+  /** The frame's own stored value at a place, and the middle of its pixel; null outside. */
   async valueAt(frame, place) {
     const [row, column] = this.pixelOf(place).map(Math.floor);
     if (row < 0 || column < 0 || row >= this.rows || column >= this.columns) return null;
-    const chunk = [Math.floor(row / this.chunkRows), Math.floor(column / this.chunkColumns)];
+    const [level] = this.levels;
+    const chunk = { level, row: Math.floor(row / level.chunkRows), column: Math.floor(column / level.chunkColumns) };
     const { values, stride, top, left } = await this.load(frame, chunk);
     return { stored: values[(row - top) * stride + column - left], middle: this.placeOf(row + 0.5, column + 0.5) };
   }

@@ -24,7 +24,7 @@ export class FrameLayer extends Layer {
     this.changed();
   }
 
-  render({ size, pixelRatio, extent, coordinateToPixelTransform }) {
+  render({ size, pixelRatio, extent, coordinateToPixelTransform, viewState }) {
     const canvas = this.#canvas;
     canvas.width = Math.round(size[0] * pixelRatio);
     canvas.height = Math.round(size[1] * pixelRatio);
@@ -34,13 +34,19 @@ export class FrameLayer extends Layer {
     context.imageSmoothingEnabled = false;
     const onScreen = (row, column) =>
       apply(coordinateToPixelTransform, this.continent.placeOf(row, column)).map((value) => value * pixelRatio);
-    for (const position of this.continent.chunksIn(extent)) {
-      const chunk = this.continent.known(this.frame, position);
-      if (!chunk) continue;
-      // Edges on whole pixels, so that no seam shows between chunks.
-      const [left, top] = onScreen(chunk.top, chunk.left).map(Math.round);
-      const [right, bottom] = onScreen(chunk.top + chunk.rows, chunk.left + chunk.columns).map(Math.round);
-      context.drawImage(this.#picture(chunk), left, top, right - left, bottom - top);
+    const { factor: wanted } = this.continent.levelFor(viewState.resolution / pixelRatio);
+    // What is here of coarser levels stands in for chunks that are still to come.
+    for (const level of this.continent.levels.filter(({ factor }) => factor >= wanted).reverse()) {
+      for (const place of this.continent.chunksIn(extent, level)) {
+        const chunk = this.continent.known(this.frame, place);
+        if (!chunk) continue;
+        // Edges on whole pixels, so that no seam shows between chunks.
+        const edge = (row, column) => onScreen(row * chunk.factor, column * chunk.factor).map(Math.round);
+        const [left, top] = edge(chunk.top, chunk.left);
+        const [right, bottom] = edge(chunk.top + chunk.rows, chunk.left + chunk.columns);
+        context.clearRect(left, top, right - left, bottom - top);
+        context.drawImage(this.#picture(chunk), left, top, right - left, bottom - top);
+      }
     }
     return canvas;
   }

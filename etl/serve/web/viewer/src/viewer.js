@@ -139,13 +139,15 @@ class Viewer {
   async load() {
     const { continent, frame } = this;
     if (!continent || !this.map.getSize()) return;
-    const chunks = continent.chunksIn(this.map.getView().calculateExtent());
+    const mapView = this.map.getView();
+    const level = continent.levelFor(mapView.getResolution() / window.devicePixelRatio);
+    const chunks = continent.chunksIn(mapView.calculateExtent(), level);
     const view = (this.view = { continent, frame, chunks });
     const tooMany = chunks.length > MANY_CHUNKS && !this.drawsAll;
     element("hint").hidden = !tooMany;
     element("map").ariaBusy = String(!tooMany);
     if (tooMany) {
-      const whole = chunks.length * continent.chunkRows * continent.chunkColumns * 2;
+      const whole = chunks.length * level.chunkRows * level.chunkColumns * 2;
       element("hint").querySelector("p").textContent =
         `Zoom in to see this date: ${chunks.length} chunks are in view, up to ${Math.round(whole / 1e6)} MB.`;
       return;
@@ -173,6 +175,7 @@ class Viewer {
     this.map.once("rendercomplete", () => {
       if (this.view !== view) return;
       element("map").dataset.frame = frame.index;
+      element("map").dataset.level = level.factor;
       element("map").ariaBusy = "false";
     });
     if (isNew && this.place) this.tell(this.place);
