@@ -8,8 +8,9 @@ open single arrays, and compares every value it sees with a reference archive:
 - `time` is never longer than another array, whichever way they are opened;
 - once the archive was seen nothing may raise, and the STAC files are whole.
 
-As a program: `python tests/witness.py ARCHIVE REFERENCE`, both with one continent, `europe`. Every line on
-its standard input is answered, after a look at everything that began later, with a line of JSON.
+As a program: `python tests/witness.py ARCHIVE REFERENCE`, both with one continent, `europe`, the archive in
+a folder or a bucket. Every line on its standard input is answered, after a look at everything that began
+later, with a line of JSON.
 """
 
 import json
@@ -17,6 +18,7 @@ import os
 import select
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,9 +26,12 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import obstore
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
+from obstore.store import from_url
+from zarr.storage import LocalStore, ObjectStore
 
 GROUP = Path("europe", "ndvi.zarr")
 STAC = (Path("catalog.json"), Path("europe", "collection.json"))
@@ -63,9 +68,9 @@ class Account:
 class Reader:
     """Looks at an archive."""
 
-    def __init__(self, archive: Path, reference: Path) -> None:
+    def __init__(self, archive: str, reference: Path) -> None:
         self._archive = archive
-        self._group = archive / GROUP
+        self._group = _store(f"{archive}/{GROUP}")
         with xr.open_zarr(reference / GROUP, **_AS_STORED) as dataset:
             self._expected = {str(name): np.asarray(array) for name, array in dataset.variables.items()}
             self._along_time = {name for name in self._expected if "time" in dataset[name].dims}
@@ -73,7 +78,7 @@ class Reader:
 
     def look(self) -> None:
         """Read all there is, in both views."""
-        if not (self._group / "zarr.json").exists():
+        if _read(self._archive, GROUP / "zarr.json") is None:
             if self.account.looks:
                 self.account.lost.append("the root is gone")
             self.account.early += 1
@@ -96,7 +101,7 @@ class Reader:
         lengths = {}
         # time first: it is the last one to grow, so all that are opened after it are as long.
         for name in sorted(self._expected, key=lambda name: name != "time"):
-            array = zarr.open_array(self._group / name, mode="r")
+            array = zarr.open_array(self._group, path=name, mode="r")
             self._check("single", name, np.asarray(array[...]))
             if name in self._along_time:
                 lengths[name] = array.shape[0]
@@ -106,8 +111,9 @@ class Reader:
 
     def _look_at_catalog(self) -> None:
         for path in STAC:
-            if (self._archive / path).exists():
-                json.loads((self._archive / path).read_bytes())
+            data = _read(self._archive, path)
+            if data is not None:
+                json.loads(data)
 
     def _check(self, view: str, name: str, found: NDArray[Any]) -> None:
         account, expected = self.account, self._expected[name]
@@ -123,6 +129,23 @@ class Reader:
                 account.wrong.append(f"{key} has {np.count_nonzero(found <= 0)} values of fill")
         elif found.tobytes() != expected.tobytes() or found.dtype != expected.dtype:
             account.wrong.append(f"{key} differs from the reference{_where(found, expected)}")
+
+
+def _store(address: str) -> LocalStore | ObjectStore[Any]:
+    """What is below an address, as zarr-python reads it."""
+    if "://" in address:
+        return ObjectStore(from_url(address, client_options={"allow_http": True}), read_only=True)
+    return LocalStore(address, read_only=True)
+
+
+def _read(archive: str, path: Path) -> bytes | None:
+    try:
+        if "://" in archive:
+            store = from_url(archive, client_options={"allow_http": True})
+            return bytes(obstore.get(store, str(path)).bytes())
+        return Path(archive, path).read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _where(found: NDArray[Any], expected: NDArray[Any]) -> str:
@@ -144,17 +167,21 @@ _AS_STORED: dict[str, Any] = {
 class Witness(AbstractContextManager["Witness"]):
     """The process of a reader, from `with` to the end of its block."""
 
-    def __init__(self, archive: Path, reference: Path) -> None:
+    def __init__(
+        self, archive: Path | str, reference: Path, variables: Mapping[str, str] | None = None
+    ) -> None:
         """Start looking.
 
         Args:
-            archive: folder of the archive to watch; it need not be there yet.
+            archive: folder of the archive to watch, or its address; it need not be there yet.
             reference: folder of an archive with all frames there will ever be.
+            variables: environment variables to set.
         """
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__, str(archive), str(reference)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=os.environ | dict(variables or {}),
             text=True,
         )
         self.told()
@@ -186,8 +213,8 @@ def main() -> None:
     """Look until the standard input ends."""
     # Those who write are to be hurried, not this one.
     os.nice(5)
-    archive, reference = map(Path, sys.argv[1:])
-    reader = Reader(archive, reference)
+    archive, reference = sys.argv[1:]
+    reader = Reader(archive, Path(reference))
     while True:
         asked, _, _ = select.select([sys.stdin], [], [], 0 if reader.account.looks else 0.01)
         if asked and not sys.stdin.readline():

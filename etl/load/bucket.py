@@ -2,14 +2,13 @@
 
 While this process holds a folder's lease, an object there is only written if it is as this process last saw
 it, or as it was when the lease was taken: a writer that lost its lease without knowing (a machine that slept,
-a network that was away) cannot overwrite what the next one has committed. Where a process did not give its
-lease back, a request of it can still be under way: what it could commit by that is fenced off.
+a network that was away) cannot overwrite what the next one has committed. Removals and copies have no
+conditions; like all that is small they have a limit of time, and end before the lease they began under could.
 """
 
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -18,7 +17,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from zarr.abc.store import Store as ZarrStore
 
-from etl.errors import BusyError, StorageError
+from etl.errors import BusyError
 from etl.load.bucket_client import PATIENT, client, is_missing, refusal, settings_of
 from etl.load.bucket_lease import BucketLease, Version, version_of
 from etl.load.bucket_zarr import BucketZarr
@@ -34,12 +33,6 @@ _LARGE = 1 << 20
 
 _LEASE_REQUEST = timedelta(seconds=10)
 """How long a request about a lease may take, and its retries."""
-
-_COMMITS = ("ndvi.zarr/zarr.json", ".rebuild/ndvi.zarr/zarr.json")
-"""Objects of a folder by which frames are committed."""
-
-_SWITCH = ".rebuild/ready.json"
-"""The object of a folder by which a rebuild comes into force; empty it has no meaning."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +106,10 @@ class Bucket:
     def copy(self, source: str, target: str) -> None:
         """Make the object at `source` an object at `target` too, without downloading it."""
         held = self._check(target)
-        self._told("write", target, lambda: obstore.copy(self._store, source, target))
+        try:
+            self._told("write", target, lambda: obstore.copy(self._store, source, target))
+        except FileNotFoundError as error:
+            raise refusal("read", self.location(source), error) from None
         self._forget(target)
         if held:
             held.copied.add(target)
@@ -176,18 +172,11 @@ class Bucket:
         lease = BucketLease(store, folder, self.location(folder), wait)
         self._told("write", f"{folder}/{LEASE}".lstrip("/"), lease.take)
         self._held[folder] = _Held(lease)
-        clean = True
         try:
-            if lease.inherited and folder:
-                self._fence(folder)
             yield
-        except (StorageError, BusyError):
-            # A write that was given up may still arrive.
-            clean = False
-            raise
         finally:
             del self._held[folder]
-            lease.release(clean=clean)
+            lease.release()
 
     def zarr(self, prefix: str) -> ZarrStore:
         """The objects below the prefix as a read-only Zarr store."""
@@ -198,55 +187,36 @@ class Bucket:
         """The address by which other programs open the object."""
         return f"{self._url}/{key}" if key else self._url
 
-    def _fence(self, folder: str) -> None:
-        """Make what a process that lost the lease could still commit fail.
-
-        It writes on the condition that the object is as it saw it, so that is changed, in white space that
-        has no meaning. An archive without a root has nothing to lose yet.
-        """
-        for name in _COMMITS:
-            key = f"{folder}/{name}"
-            data = self.get(key)
-            if data is not None:
-                mark = "".join(" \t"[bit == "1"] for bit in f"{secrets.randbits(64):064b}")
-                self._put(key, data.rstrip() + f"\n{mark}\n".encode())
-                with suppress(BusyError):
-                    if self.get(f"{folder}/{_SWITCH}") is None:
-                        self._put(f"{folder}/{_SWITCH}", b"")
-
     def _put(self, key: str, data: bytes | memoryview) -> None:
         """Write an object unless another writer has, while the folder's lease was held here."""
         held = self._check(key)
         if held is None:
-            self._told("write", key, lambda: self._written(key, data, "overwrite"))
+            if self._tried(key, data, "overwrite") is None:
+                raise self._overtaken(key)
             return
         known = held.seen.get(key)
         if known is None and key in held.copied:
             known = version_of(self._head(key) or {})
         mode: Any = dict(known) if known else "create"
-        try:
-            self._note(key, self._told("write", key, lambda: self._written(key, data, mode)))
+        written = self._tried(key, data, mode)
+        if written is not None:
+            self._note(key, written)
             return
-        except (AlreadyExistsError, PreconditionError):
-            found = self._found(key)
+        found = self._found(key)
         if bytes(found.bytes()) == data:
             # Written by this process, and the answer was lost.
             self._note(key, found.meta)
             return
         if mode != "create" or found.meta["last_modified"] >= held.lease.taken:
             raise self._overtaken(key)
-        left_before: Any = dict(version_of(found.meta))
-        try:
-            self._note(key, self._told("write", key, lambda: self._written(key, data, left_before)))
-        except (AlreadyExistsError, PreconditionError):
-            raise self._overtaken(key) from None
+        written = self._tried(key, data, dict(version_of(found.meta)))
+        if written is None:
+            raise self._overtaken(key)
+        self._note(key, written)
 
     def _create(self, key: str, data: bytes | memoryview) -> None:
-        try:
-            self._told("write", key, lambda: self._written(key, data, "create"))
-        except AlreadyExistsError:
-            if bytes(self._found(key).bytes()) != data:
-                raise self._overtaken(key) from None
+        if self._tried(key, data, "create") is None and bytes(self._found(key).bytes()) != data:
+            raise self._overtaken(key)
 
     def _found(self, key: str) -> Any:  # noqa: ANN401 - as obstore has it
         """An object that another writer has written; the storage said so."""
@@ -264,6 +234,17 @@ class Bucket:
 
     def _holding(self, key: str) -> _Held | None:
         return self._held.get(key.partition("/")[0] if "/" in key else "")
+
+    def _tried(self, key: str, data: bytes | memoryview, mode: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - as obstore has it
+        """Write an object; None where its condition does not hold."""
+
+        def write() -> Mapping[str, Any] | None:
+            try:
+                return self._written(key, data, mode)
+            except (AlreadyExistsError, PreconditionError):
+                return None
+
+        return self._told("write", key, write)
 
     def _written(self, key: str, data: bytes | memoryview, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
         store = self._store if len(data) < _LARGE else self._patient
@@ -312,8 +293,6 @@ class Bucket:
         """Do something, and tell in one line what the storage has against it."""
         try:
             return call()
-        except (AlreadyExistsError, PreconditionError):
-            raise
         except FileNotFoundError as error:
             if is_missing(error):
                 raise

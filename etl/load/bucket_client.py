@@ -16,7 +16,7 @@ PATIENT = timedelta(minutes=5)
 """How long the bytes of a large object may be on their way."""
 
 BRIEF = timedelta(seconds=20)
-"""How long any other request may take."""
+"""How long any other request may take; with its retries, less than half the life of a lease."""
 
 RETRIED = timedelta(seconds=20)
 """No retry begins later than this after the first try."""

@@ -44,7 +44,6 @@ class BucketLease:
 
     Attributes:
         taken: a time by the storage's clock: what is older was written before the lease was taken.
-        inherited: whether it was taken from a process that did not give it back, and may still be writing.
     """
 
     def __init__(self, store: Any, folder: str, where: str, wait: float, lifetime: float = LIFETIME) -> None:  # noqa: ANN401 - one of obstore's stores
@@ -58,7 +57,7 @@ class BucketLease:
             lifetime: seconds it lasts without being renewed.
         """
         self.taken = datetime.min.replace(tzinfo=UTC)
-        self.inherited = False
+        self._inherited = False
         self._store = store
         self._key = f"{folder}/{LEASE}" if folder else LEASE
         self._where = where
@@ -81,29 +80,28 @@ class BucketLease:
             StorageError: The storage does not keep the conditions of writes.
         """
         acquire(self._try, self._where, self._wait, _POLL_SECONDS)
-        self._prove()
-        begun: datetime = obstore.head(self._store, self._key)["last_modified"]
-        # The clock counts whole seconds.
-        self.taken = begun + timedelta(seconds=1)
-        if self.inherited:
-            # In this one the holder before may have written too.
-            while self._now() < self.taken:
+        try:
+            self._prove()
+            begun: datetime = obstore.head(self._store, self._key)["last_modified"]
+            # The clock counts whole seconds.
+            self.taken = begun + timedelta(seconds=1)
+            while self._inherited and self._now() < self.taken:
+                # In this one the holder before may have written too.
                 time.sleep(_TICK)
+        except BaseException:
+            self.release()
+            raise
         self._thread.start()
 
-    def release(self, *, clean: bool = True) -> None:
-        """Give the lease back.
-
-        Args:
-            clean: no request of this process can still be under way.
-        """
+    def release(self) -> None:
+        """Give the lease back."""
         self._ended.set()
-        self._thread.join()
-        text = b"" if clean else json.dumps({**self._own, "seconds": -1.0}).encode()
+        if self._thread.is_alive():
+            self._thread.join()
         # Where that fails it expires.
         with suppress(BaseError, OSError):
             if not self._lost:
-                self._put(text, dict(self._version))
+                self._put(b"", dict(self._version))
 
     def check(self) -> None:
         """Make sure that the lease is held, and will be for half of its lifetime.
@@ -142,7 +140,7 @@ class BucketLease:
                 self._version = version_of(found.meta)
             if not self._version:
                 return b""
-        self._renewed, self.inherited = begun, inherited
+        self._renewed, self._inherited = begun, inherited
         return None
 
     def _prove(self) -> None:

@@ -79,10 +79,6 @@ class Faulty:
     def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"].startswith("/faults"):
             return self._asked(Request(environ))(environ, start)
-        with self._counted():
-            return self._answered(environ, start)
-
-    def _answered(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         rules = [rule for rule in self._rules if rule.applies(environ)]
         for rule in rules:
             if rule.fault == "drop":
@@ -96,7 +92,7 @@ class Faulty:
             if rule.fault == "ignore_conditions":
                 for name in _CONDITIONS:
                     environ.pop(name, None)
-        with self._one_at_a_time:
+        with self._counted(), self._one_at_a_time:
             answer = list(self._server(environ, start))
         if any(rule.fault == "drop_answer" for rule in rules):
             return _dropped(environ, start)

@@ -1,8 +1,10 @@
 """An archive in an object store: as whole and as safe as in a folder, over the real protocol."""
 
 import json
+import pickle
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,7 +194,39 @@ def test_a_lease_is_renewed_while_it_is_held(url: str) -> None:
     first = obstore.head(_raw(url), f"{FOLDER}/.lease")
     while obstore.head(_raw(url), f"{FOLDER}/.lease")["last_modified"] == first["last_modified"]:
         lease.check()
+    # Who found it expired a moment before would not overwrite it.
+    assert obstore.head(_raw(url), f"{FOLDER}/.lease")["e_tag"] != first["e_tag"]
     lease.release()
+
+
+def test_the_lease_of_the_dead_is_waited_for_until_it_expires(bucket: Bucket, url: str) -> None:
+    bucket.put(f"{FOLDER}/.lease", b'{"host": "gone", "process": 7, "since": "2026-01-01", "seconds": 2}')
+
+    with pytest.raises(BusyError, match="process 7 on gone since 2026-01-01"), bucket.lease(FOLDER):
+        pass
+    with bucket.lease(FOLDER, wait=60):
+        archive(bucket, frames(OLD))
+
+    assert_holds(bucket, OLD)
+
+
+def test_a_store_for_workers_carries_no_secrets(
+    bucket: Bucket, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask sends it to its workers, which have an account of their own."""
+    bucket.put("europe/a", b"1")
+    account = "[default]\naws_access_key_id = someone\naws_secret_access_key = hush-hush\n"
+    (tmp_path / "credentials").write_text(account)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+
+    pickled = pickle.dumps(Bucket(url).zarr("europe"))
+
+    assert b"hush" not in pickled
+    store = pickle.loads(pickled)  # noqa: S301
+    assert zarr.core.sync.sync(store.exists("a"))
+    assert not zarr.core.sync.sync(store.exists("b"))
 
 
 @pytest.mark.parametrize("name", ["s3://", "https://example.com/x", "ftp://example.com/x", "s3:///x"])
@@ -216,7 +250,9 @@ def test_a_missing_bucket_is_told(url: str) -> None:
 def test_a_storage_that_is_down_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
 
-    with pytest.raises(StorageError, match=f"cannot read {url}/a"):
+    with pytest.raises(
+        StorageError, match=f"cannot read {url}/a: http://127.0.0.1:9 cannot be reached: Connection refused; "
+    ):
         Bucket(url).get("a")
 
 
