@@ -96,8 +96,11 @@ class Video:
                             run[done],
                         ) from error
 
-    def key_frame_before(self, number: int) -> int | None:
-        """The key frame that decoding of a frame begins at, found without decoding; None where that fails."""
+    def key_frame_near(self, number: int) -> int | None:
+        """A key frame before a frame or a little after it, found without decoding; None where that fails.
+
+        It is the nearest before, unless the container's index tells when frames are decoded, not shown.
+        """
         try:
             if self._media is None:
                 self._media = recognise(self._client, self._source, self._size)
@@ -105,14 +108,14 @@ class Video:
                 clock = Clock(opened.start, Fraction(opened.container.streams.video[0].time_base or 0))
                 for packet in whole_packets(opened):
                     found = clock.number(packet.pts) if packet.size else None
-                    if found is None or found > number:
+                    if found is None:
                         return None
                     if packet.is_keyframe:
                         return found
         except DeadlineError:
             raise
         except (BrokenError, UnreadableError, ServiceError) as error:
-            log.info("%s: the key frame of frame %d is not found: %s", self._name, number, error)
+            log.info("%s: a key frame near frame %d is not found: %s", self._name, number, error)
         return None
 
     def _exactly(self, numbers: Sequence[int], threads: int) -> Iterator[Picture]:

@@ -124,7 +124,7 @@ def archive_share(share: Share) -> Outcome:
 
 
 def cut(
-    entries: Sequence[FrameEntry], size: int, key_frame_before: Callable[[int], int | None]
+    entries: Sequence[FrameEntry], size: int, key_frame_near: Callable[[int], int | None]
 ) -> Iterator[tuple[FrameEntry, ...]]:
     """Cut frames into shares that begin at key frames, where these are known.
 
@@ -133,12 +133,12 @@ def cut(
     Args:
         entries: the frames in the order of the archive.
         size: frames a share is to have, about.
-        key_frame_before: the number of the key frame that decoding of a frame begins at, or None.
+        key_frame_near: the number of a key frame near the frame of a number, or None.
     """
     begin = 0
     for wanted in range(size, len(entries), size):
-        place = _begin_of_group(entries, wanted, key_frame_before(entries[wanted].number))
-        if place > begin:
+        place = _begin_of_group(entries, wanted, key_frame_near(entries[wanted].number))
+        if begin < place < len(entries):
             yield tuple(entries[begin:place])
             begin = place
     if entries:
@@ -146,9 +146,13 @@ def cut(
 
 
 def _begin_of_group(entries: Sequence[FrameEntry], place: int, key: int | None) -> int:
-    """Where the frames begin that are decoded from a key frame on, up to the one at a place."""
-    while key is not None and place and key <= entries[place - 1].number < entries[place].number:
+    """Where the frames begin that are decoded from a key frame on, near a place."""
+    if key is None:
+        return place
+    while place and key <= entries[place - 1].number < entries[place].number:
         place -= 1
+    while place < len(entries) and entries[place].number < key:
+        place += 1
     return place
 
 

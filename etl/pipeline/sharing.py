@@ -73,7 +73,7 @@ def _shares(
         archive = str(Path(archive).absolute())
     video = run.service.video(listing)
     shape = listing.rows, listing.columns
-    for part in cut(entries, size, video.key_frame_before):
+    for part in cut(entries, size, video.key_frame_near):
         positions = [appender.reserve(entry, shape, appender.schema.bits) for entry in part]
         yield Share(
             archive=archive,

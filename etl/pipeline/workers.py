@@ -14,6 +14,7 @@ from multiprocessing import resource_tracker
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
+from distributed.comm import get_address_host_port
 from distributed.versions import VersionMismatchWarning
 
 from etl import __version__
@@ -218,13 +219,19 @@ def _processes(count: int) -> LocalCluster:
     # are started from here.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with dask.config.set({"distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "ignore"}):
+        with dask.config.set(
+            {
+                "distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "ignore",
+                "distributed.scheduler.http.routes": [],
+                "distributed.worker.http.routes": [],
+            }
+        ):
             return LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
                 # A worker that is paused or restarted for its memory gets no further.
                 memory_limit=0,
-                dashboard_address=None,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                 # Else whoever can log in to this machine can have them do anything.
                 security=True,
                 silence_logs=logging.CRITICAL,
@@ -256,6 +263,8 @@ def _connected(scheduler: str, count: int) -> Iterator[Client]:
         # It is told below, where it matters.
         warnings.simplefilter("ignore", VersionMismatchWarning)
         try:
+            # The client itself does not end well where this fails.
+            get_address_host_port(scheduler)
             client = Client(scheduler, set_as_default=False, timeout=_CONNECTING)
         except (OSError, TimeoutError, ValueError) as error:
             raise UsageError(f"the scheduler {scheduler} does not answer: {error}", remedy) from error

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -101,12 +104,15 @@ def store(clip: Clip, cache: Path) -> Stored:
     if not (folder / "stream.json").exists():
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
-        encoding = Encoding(clip.container, gop=clip.gop, preset=clip.preset, crf=clip.crf)
-        stream = publish(_frames(clip), partial / "video", BBOX, encoding)
-        images = [{**asdict(image), "time": str(image.time)} for image in stream.images]
-        (partial / "stream.json").write_text(
-            json.dumps({"file": stream.file.name, "clip": asdict(clip), "images": images})
-        )
+        # In a process of its own, as it takes much memory; threads of BLAS would mostly wait for each other.
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "benchmarks.clips",
+            json.dumps(asdict(clip)),
+            partial,
+        ]
+        subprocess.run(command, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}, check=True)
         partial.rename(folder)
     return load(folder)
 
@@ -118,6 +124,17 @@ def load(folder: Path) -> Stored:
     images = tuple(Image(**{**image, "time": np.datetime64(image["time"])}) for image in found["images"])
     return Stored(
         clip, folder, Stream(folder / "video" / found["file"], clip.columns, clip.rows, BBOX, images)
+    )
+
+
+def main() -> None:
+    """Make the clip that the first argument describes, in the folder that the second one names."""
+    clip, folder = Clip(**json.loads(sys.argv[1])), Path(sys.argv[2])
+    encoding = Encoding(clip.container, gop=clip.gop, preset=clip.preset, crf=clip.crf)
+    stream = publish(_frames(clip), folder / "video", BBOX, encoding)
+    images = [{**asdict(image), "time": str(image.time)} for image in stream.images]
+    (folder / "stream.json").write_text(
+        json.dumps({"file": stream.file.name, "clip": asdict(clip), "images": images})
     )
 
 
@@ -160,3 +177,7 @@ def _textured(frames: Iterator[SceneFrame], clip: Clip) -> Iterator[SceneFrame]:
 
 def _normal(random: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
     return random.standard_normal(shape, np.float32)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -43,18 +43,10 @@ def middle(setting: Setting) -> Group:
     group = Group("range", about)
     first = sizes.group + sizes.group // 2 + 1 - _ASKED // 2
     first += 1 - first % 2
+    small = Clip("groups", *sizes.small, 3 * sizes.group, gop=sizes.group, preset="ultrafast")
     for container in sizes.containers:
-        columns, rows = (2 * side for side in sizes.small)
-        clip = setting.stored(
-            Clip(
-                f"groups-{container.rstrip(_DIGIT)}",
-                columns,
-                rows,
-                3 * sizes.group,
-                gop=sizes.group,
-                container=container,
-            )
-        )
+        name = f"groups-{container.rstrip(_DIGIT)}"
+        clip = setting.stored(replace(small, name=name, container=container))
         need = needed(clip.file, first, _ASKED)
         archive = setting.scratch / "range" / "archive"
         try:

@@ -43,7 +43,7 @@ class Sizes:
     spread: tuple[int, int, int, int] = (4088, 2800, 144, 12)
 
 
-TINY = Sizes(64, 48, 4, (32, 24), (10, 20), (64, 48), 24, 10, ("mp4", "hls-ts"), (64, 48, 12, 4))
+TINY = Sizes(64, 48, 4, (32, 24), (10, 20), (64, 48), 24, 10, ("mp4",), (64, 48, 12, 4))
 """For seeing that everything runs; the figures mean nothing."""
 
 

@@ -43,6 +43,12 @@ def test_groups_shorter_than_a_share_are_kept_whole() -> None:
     assert shares(range(3, 23), 9, every(4)) == [[*range(3, 9)], [*range(9, 21)], [21, 22]]
 
 
+def test_a_key_frame_a_little_later_will_do() -> None:
+    parts = shares(range(1, 21), 7, lambda number: 9 if number == 8 else 17)
+    assert parts == [[*range(1, 9)], [*range(9, 17)], [*range(17, 21)]]
+    assert shares(range(1, 11), 8, lambda number: 13) == [[*range(1, 11)]]
+
+
 def test_without_known_key_frames_shares_are_equally_long() -> None:
     assert shares(range(1, 21), 8, lambda number: None) == [[*range(1, 9)], [*range(9, 17)], [*range(17, 21)]]
 
