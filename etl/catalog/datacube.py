@@ -10,9 +10,9 @@ _AXES = {"longitude": "x", "latitude": "y"}
 
 
 def documents(inventory: Inventory) -> Mapping[str, Mapping[str, Any]]:
-    """The metadata documents of the group's arrays by name, as committed."""
-    arrays: Mapping[str, Mapping[str, Any]] = inventory.root["consolidated_metadata"]["metadata"]
-    return arrays
+    """The metadata documents of the group's own arrays by name, as committed; groups in it are left out."""
+    nodes: Mapping[str, Mapping[str, Any]] = inventory.root["consolidated_metadata"]["metadata"]
+    return {name: node for name, node in nodes.items() if "/" not in name and node["node_type"] == "array"}
 
 
 def cube_dimensions(inventory: Inventory) -> dict[str, Any]:

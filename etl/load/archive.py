@@ -164,7 +164,7 @@ class Appender:
 
         tails = dict(self._static)
         for name, values in columns.items():
-            tails |= _tail_chunks(name, documents[name], values, committed)
+            tails |= tail_chunks(name, documents[name], values, committed)
         self._put_all(tails)
         names = documents if self._is_new else ALONG_TIME
         for batch in own_metadata({name: documents[name] for name in names}):
@@ -231,7 +231,7 @@ def _describe(grid: Grid) -> str:
     return f"{grid.columns} × {grid.rows} over {', '.join(f'{edge:g}' for edge in grid.bbox)}"
 
 
-def _tail_chunks(
+def tail_chunks(
     name: str, document: Mapping[str, Any], values: NDArray[Any], committed: int
 ) -> dict[str, bytes]:
     """The encoded chunks that hold the values from `committed` on, by key."""

@@ -19,6 +19,7 @@ from etl.errors import BusyError
 from etl.load.archive import own_metadata, to_json
 from etl.load.inventory import GROUP, ROOT
 from etl.load.schema import ARRAYS, Keys
+from etl.load.series import ARRAYS_OF_SERIES, SERIES, remove_series_metadata
 from etl.load.stores import Store
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,9 @@ _READY = "ready.json"
 
 OUTDATED = ".outdated"
 """In the continent's folder: when the objects of a replaced group ceased to be in force."""
+
+_NAMES = (*ARRAYS, *(f"{SERIES}/{name}" for name in ARRAYS_OF_SERIES))
+"""All arrays that a group can have; a new generation begins without a series."""
 
 _KEPT = timedelta(hours=12)
 """How long replaced objects are kept for readers that opened the group before."""
@@ -107,6 +111,8 @@ def finish_replacing(store: Store, folder: str) -> bool:
             for batch in own_metadata(root["consolidated_metadata"]["metadata"]):
                 store.put_all({f"{main}/{key}": data for key, data in batch.items()})
             store.put(f"{main}/{ROOT}", to_json(root))
+    # The objects stay for those who opened it before, and nobody is led to them any more.
+    remove_series_metadata(store, main)
     # After an exchange it is that of the replaced group, which must not pass for a rebuild that was begun.
     store.delete(f"{side}/{ROOT}")
     # A removal may not outlast a power loss; done again after later commits, this would undo them.
@@ -168,7 +174,7 @@ def _note_outdated(store: Store, folder: str) -> None:
 
 def _link(store: Store, source: str, target: str, keys: Keys) -> None:
     """Let all chunks of a kind be chunks of another group too."""
-    for name in ARRAYS:
+    for name in _NAMES:
         for key in sorted(store.keys(f"{source}/{name}")):
             chunk = key.removeprefix(f"{source}/{name}/")
             if chunk != ROOT and is_of(keys, chunk):
@@ -176,7 +182,7 @@ def _link(store: Store, source: str, target: str, keys: Keys) -> None:
 
 
 def _purge(store: Store, folder: str, keys: Keys) -> None:
-    for name in ARRAYS:
+    for name in _NAMES:
         array = f"{folder}/{GROUP}/{name}/"
         for key in list(store.keys(array)):
             chunk = key.removeprefix(array)

@@ -107,14 +107,26 @@ class Inventory:
         objects = self.store.zarr(self.group_key)
         return _array(objects, self.root["consolidated_metadata"]["metadata"], name)
 
+    @cached_property
+    def _ndvi(self) -> zarr.Array[Any]:
+        return self.array("ndvi")
+
     def frame(self, position: int) -> NDArray[np.int16]:
         """The stored values of one frame, shape (rows, columns), NDVI / 0.0001, −32768 = no data.
 
         Raises:
             IncompatibleError: Its object is damaged.
         """
+        return self.rows(position, 0, self.grid.rows)
+
+    def rows(self, position: int, north: int, south: int) -> NDArray[np.int16]:
+        """The stored values of a frame's rows from `north` on and before `south`; see `frame`.
+
+        Raises:
+            IncompatibleError: Its object is damaged.
+        """
         try:
-            return np.asarray(self.array("ndvi")[position], np.int16)
+            return np.asarray(self._ndvi[position, north:south], np.int16)
         except (ValueError, RuntimeError, OSError, SystemError, MemoryError) as error:
             # The last two come from the decompressor, of sizes that are damaged.
             raise IncompatibleError(
