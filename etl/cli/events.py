@@ -31,6 +31,8 @@ EVENTS: Mapping[str, str] = {
     "commit_completed": "a commit that an earlier run began was completed: frames",
     "metadata_restored": "metadata that an interrupted run had changed are as committed again",
     "layout_kept": "another layout was asked for than the archive has: layout",
+    "series_extended": "a period was put into the series: frames, in_series, closed",
+    "period_kept": "another period was asked for than the series has: period",
     "waiting": "another run is writing: holder, seconds",
     "rebuild_started": "a rebuild begins, or goes on: frames, rebuilt, taken_over",
     "rebuild_begun_anew": "a rebuild that was begun before no longer fits the stream",

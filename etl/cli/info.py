@@ -16,6 +16,7 @@ from etl.load.gaps import Gap, gaps
 from etl.load.generations import side_folder
 from etl.load.inventory import Inventory, folder_of, read_inventory
 from etl.load.runs import runs
+from etl.load.series import committed_series
 from etl.load.stores import Store, open_store
 from etl.report import ODDITIES, ago, frames, size
 
@@ -73,6 +74,7 @@ def _of_frames(inventory: Inventory, *, with_gaps: bool) -> dict[str, Any]:
         "rows": inventory.grid.rows,
         "bbox": inventory.grid.bbox,
         "bits": inventory.bits,
+        "in_series": len(series) if (series := committed_series(inventory)) else 0,
         "bytes": inventory.store.size(inventory.group_key),
         "zarr": inventory.store.location(inventory.group_key),
     }
@@ -112,11 +114,13 @@ def _lines_of_frames(figures: Mapping[str, Any]) -> list[str]:
     west, south, east, north = figures["bbox"]
     empty = f", {figures['empty']} of them without data" if figures["empty"] else ""
     first, last = (datetime.fromisoformat(figures[key]) for key in ("first_time", "last_time"))
+    series = [f"{frames(figures['in_series'])} in the series"] if figures["in_series"] else []
     return [
         f"{figures['continent']}: {frames(figures['frames'])}{empty}; {each}",
         f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, {ago(last)}",
         f"grid {figures['columns']} × {figures['rows']}, {west:g} to {east:g} °E, {south:g} to {north:g} °N",
         f"{size(figures['bytes'])} in {figures['zarr']}",
+        *series,
     ]
 
 

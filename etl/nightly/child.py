@@ -32,7 +32,11 @@ def command(config: Config, continent: Continent, report_file: Path, options: Se
     if continent.first_date:
         words += ["--start", continent.first_date.isoformat()]
     for option, value in config.settings(continent).items():
-        words += [f"--{option.replace('_', '-')}", str(value)]
+        name = option.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            words += [f"--{name}", str(value)]
     return words
 
 

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from etl.catalog.collection import OVERVIEW, THUMBNAIL
 from etl.catalog.style import EXPORT, ITEMS
 from etl.load.inventory import CATALOG, COLLECTION, GROUP, ROOT
+from etl.load.series import SERIES
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 FOR_AN_HOUR = "public, max-age=3600"
@@ -67,8 +68,9 @@ def cache_control(key: str, *, by_checksum: bool = False) -> str:
         by_checksum: it was asked for with its frame's checksum as `crc32c` in the query, so that no other
             contents are ever asked for by the same address.
     """
-    _, _, name = key.partition(f"/{GROUP}/ndvi/")
-    if not name or name == ROOT:
+    _, _, inside = key.partition(f"/{GROUP}/")
+    array, _, name = inside.removeprefix(f"{SERIES}/").partition("/")
+    if array != "ndvi" or name in ("", ROOT):
         return REVALIDATED
     return IMMUTABLE if by_checksum else FOR_AN_HOUR
 
