@@ -73,7 +73,7 @@ def _joined(inventory: Inventory, *, mask: bool) -> xr.Dataset:
     joined = JoinedNdvi(inventory, series, VALID_FROM if mask else None)
     # Reading is left to dask as a whole: it then reads only what is selected of a block, masked or not.
     ndvi = dask.array.from_array(  # type: ignore[no-untyped-call]
-        joined, chunks=joined.chunks, name=False, fancy=False, meta=np.empty((0, 0, 0))
+        joined, chunks=joined.chunks, name=False, meta=np.empty((0, 0, 0))
     )
     values = {name: inventory.columns[name] for name in COLUMNS}
     values |= {name: np.asarray(inventory.array(name)[...]) for name in ("latitude", "longitude", "crs")}

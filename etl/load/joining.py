@@ -1,5 +1,6 @@
 """The series and the frames that are not in it yet as one array of NDVI, read where it is indexed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,15 @@ from etl.load.inventory import Inventory
 from etl.load.series import SERIES, Series
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
 
-Index = int | slice
+Index = int | slice | Sequence[int] | NDArray[np.integer[Any]]
 
 
 class JoinedNdvi:
     """NDVI of all frames, float64 of dimensions (time, latitude, longitude); NaN where there is no data.
 
-    It can be indexed by integers and by slices with positive steps. What is selected is all that is read: the
-    first frames from the series, the others from the frames' own objects.
+    It is indexed along each dimension by itself: by an integer, by a slice with a positive step, or by
+    positions, for which all from the least to the greatest are read. Otherwise only what is selected is read:
+    the first frames from the series, the others from the frames' own objects.
 
     Attributes:
         shape: frames, rows and columns.
@@ -55,22 +57,37 @@ class JoinedNdvi:
 
     def __getitem__(self, key: tuple[Index, Index, Index]) -> NDArray[np.float64]:
         """Read what is selected."""
-        when, *where = key
-        if not isinstance(when, slice):
-            alone: NDArray[np.float64] = self[slice(when, when + 1), key[1], key[2]][0]
-            return alone
+        spans, picks = zip(*map(_span, key, self.shape), strict=True)
+        values = self._read(*spans)
+        for axis in (2, 1, 0):
+            pick = picks[axis]
+            if pick is not None:
+                values = np.take(values, pick, axis)
+        return values
+
+    def _read(self, when: slice, rows: slice, columns: slice) -> NDArray[np.float64]:
         start, stop, step = when.indices(self.shape[0])
         behind = start + max(0, -(-(self._in_series - start) // step)) * step
         parts = []
         if self._series is not None and start < min(stop, self._in_series):
-            parts.append(self._series[(slice(start, min(stop, self._in_series), step), *where)])
+            parts.append(self._series[start : min(stop, self._in_series) : step, rows, columns])
         if behind < stop or not parts:
-            parts.append(self._frames[(slice(behind, max(behind, stop), step), *where)])
+            parts.append(self._frames[behind : max(behind, stop) : step, rows, columns])
         stored = np.concatenate([np.asarray(part) for part in parts])
         values = np.where(stored == FILL_VALUE, np.nan, stored * SCALE_FACTOR)
         if self._valid_from is not None:
             values[values < self._valid_from] = np.nan
         return values
+
+
+def _span(index: Index, length: int) -> tuple[slice, int | NDArray[np.int64] | None]:
+    """What to read along a dimension, and what to take of that."""
+    if isinstance(index, slice):
+        return index, None
+    positions = np.arange(length)[index]
+    first, last = (int(positions.min()), int(positions.max())) if positions.size else (0, -1)
+    taken = positions - first
+    return slice(first, last + 1), int(taken) if np.ndim(taken) == 0 else taken
 
 
 def _sides(length: int, step: int) -> tuple[int, ...]:

@@ -101,7 +101,7 @@ def test_analysts_find_every_frame_with_the_same_values_in_either_layout(
 
 
 def test_nothing_but_what_is_selected_is_read(optimized: Path) -> None:
-    """Read although the frames in the series have lost their own objects, and it all but one of its chunks."""
+    """Although frames in the series have lost their own objects, and it all of its chunks but one."""
     opened = etl.open_archive(str(optimized), "Europe", layout="series")
     wanted = etl.open_archive(str(optimized), "Europe").ndvi[:, 40, 70].values
     group = optimized / "europe/ndvi.zarr"

@@ -60,7 +60,7 @@ def test_a_series_is_sound(optimized: LocalFolder) -> None:
 
 
 def test_a_run_that_was_interrupted_leaves_nothing_that_is_wrong(tmp_path: Path) -> None:
-    noted = set()
+    noted: set[str] = set()
     for refused in (1, 6, 13, 16, 20, 22, 23):
         store = LocalFolder(tmp_path / str(refused))
         archive_frames(store, range(1, 9))

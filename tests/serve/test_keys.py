@@ -22,11 +22,26 @@ def test_items_are_served_and_asked_about_every_time(key: str, expected: str) ->
     assert cache_control(key) == REVALIDATED
 
 
-@pytest.mark.parametrize("key", ["europe/ndvi.zarr/ndvi/c/7/0/0", "europe/ndvi.zarr/ndvi/7/2/1"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "europe/ndvi.zarr/ndvi/c/7/0/0",
+        "europe/ndvi.zarr/ndvi/7/2/1",
+        "europe/ndvi.zarr/series/ndvi/c/0/1/2",
+        "europe/ndvi.zarr/series/ndvi/0/1/2",
+    ],
+)
 def test_values_of_frames_may_be_kept_by_either_kind_of_key(key: str) -> None:
     assert is_served(key)
     assert cache_control(key) == FOR_AN_HOUR
     assert cache_control(key, by_checksum=True) == IMMUTABLE
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "ndvi/zarr.json", "time/c/0", "time/zarr.json"])
+def test_what_a_commit_changes_is_asked_about_every_time(name: str) -> None:
+    for group in ("europe/ndvi.zarr", "europe/ndvi.zarr/series"):
+        assert is_served(f"{group}/{name}")
+        assert cache_control(f"{group}/{name}", by_checksum=True) == REVALIDATED
 
 
 @pytest.mark.parametrize(
