@@ -18,9 +18,9 @@ from etl.signals import deferred, ending_on_signals
 @archive_option
 @option(
     "--period",
-    type=click.IntRange(min=1, max=4096),
+    type=click.IntRange(min=1, max=256),
     metavar="N",
-    help="Frames in a chunk of a new series.  [default: 32]",
+    help="Frames in a chunk of a new series; memory grows with it.  [default: 32]",
 )
 @option("--rewrite", is_flag=True, help="Write the whole series again: mends what verify finds in it.")
 @templates_option
