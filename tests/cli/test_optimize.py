@@ -221,7 +221,7 @@ def test_in_a_bucket_too(service: StandIn, monkeypatch: pytest.MonkeyPatch) -> N
     with s3_server() as address:
         for name, value in variables(address).items():
             monkeypatch.setenv(name, value)
-        place = f"s3://{BUCKET}/ndvi"
+        place = f"s3://{BUCKET}/optimized"
         environment = with_token(service) | variables(address)
         assert run("convert", "Europe", "--archive", place, variables=environment).code == 0
         ended = run("optimize", "Europe", "--archive", place, "--period", "8", variables=environment)

@@ -381,7 +381,7 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     clean(endpoint)
     for name, value in variables(endpoint).items():
         monkeypatch.setenv(name, value)
-    return f"s3://{BUCKET}/ndvi"
+    return f"s3://{BUCKET}/series"
 
 
 @pytest.mark.parametrize("refused", [1, PUTS_OF_FIRST - 1, PUTS_OF_FIRST + 2])
