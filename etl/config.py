@@ -148,6 +148,7 @@ class Settings(_Table):
         deadline: longest time one run of one continent may take, in seconds.
         stale_after: days after which the newest frame is too old.
         settle: days a frame's time must be past before it is archived.
+        optimize: extend the series for reading along time, once the new frames are archived.
         commit_frames: most frames between two commits.
         commit_seconds: longest time between two commits, in seconds.
         duplicates: what is done about two frames of one satellite at one time.
@@ -166,6 +167,7 @@ class Settings(_Table):
     settle: Annotated[float, Field(ge=0, le=36500)] | None = None
     commit_frames: Annotated[int, Field(gt=0)] | None = None
     commit_seconds: Annotated[Seconds, Field(ge=0, le=1e7)] | None = None
+    optimize: bool | None = None
     duplicates: Duplicates | None = None
     max_pixels: Annotated[int, Field(gt=0)] | None = None
     workers: Annotated[int, Field(gt=0)] | None = None

@@ -2,16 +2,22 @@
 
 import json
 import math
+import warnings
 from difflib import get_close_matches
 from os import PathLike, fspath
+from typing import Literal
 from urllib.parse import urlsplit
 
+import dask.array
 import numpy as np
 import xarray as xr
 
 from etl.errors import UsageError
 from etl.extract.frame import SATELLITES
-from etl.load.inventory import CATALOG, GROUP, folder_of, read_inventory
+from etl.load.inventory import CATALOG, GROUP, Inventory, folder_of, read_inventory
+from etl.load.joining import JoinedNdvi
+from etl.load.schema import COLUMNS
+from etl.load.series import committed_series
 from etl.load.served import Served
 from etl.load.stores import Store, open_store
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR, VALID_FROM
@@ -20,7 +26,13 @@ _OF_THE_WHOLE = ("zarr_conventions", "spatial:", "proj:", "GeoTransform")
 """Attributes of the stored grid: they would be wrong of a part of it, and NetCDF cannot hold some of them."""
 
 
-def open_archive(url: str | PathLike[str], continent: str, *, mask: bool | float = True) -> xr.Dataset:
+def open_archive(
+    url: str | PathLike[str],
+    continent: str,
+    *,
+    mask: bool | float = True,
+    layout: Literal["frames", "series"] = "frames",
+) -> xr.Dataset:
     """Open the archived NDVI of a continent; pixels are read when they are computed.
 
     Args:
@@ -29,10 +41,14 @@ def open_archive(url: str | PathLike[str], continent: str, *, mask: bool | float
         continent: name of the continent, such as `Europe`.
         mask: make NDVI below 0.05, or below the number given, NaN. 0.05 is the service's own rule of thumb
             for "no data"; it drops real low NDVI, as of deserts, too.
+        layout: how to read: `frames` is for maps, `series` for the course of pixels or small regions over
+            time. The values are the same, to the newest frame. Of the series, select before you compute
+            anything: then nothing else is read.
 
     Returns:
         `ndvi` of dimensions (time, latitude, longitude), float64, NaN where there is no data, as a dask
-        array of the archive's chunks, at most 512 × 512 pixels of one frame; and for every frame, already
+        array of the archive's chunks, at most 512 × 512 pixels of one frame, or, of the series, of one
+        period of frames; and for every frame, already
         read, the coordinates `time` (UTC), `satellite` (`S3A`, `S3B`, …), `valid_fraction`, `ndvi_mean` and
         what else the archive keeps. It can be pickled for dask's workers, each of which opens the storage
         for itself.
@@ -45,10 +61,16 @@ def open_archive(url: str | PathLike[str], continent: str, *, mask: bool | float
     lowest, place = _lowest(mask), fspath(url)
     store = Served(place) if urlsplit(place).scheme in ("http", "https") else open_store(place)
     folder = folder_of(continent)
-    if read_inventory(store, folder) is None:
+    if layout not in ("frames", "series"):
+        raise UsageError(f"there is no layout {layout!r}", "choose frames or series")
+    inventory = read_inventory(store, folder)
+    if inventory is None:
         raise UsageError(f"nothing of {continent} is archived in {place}", _remedy(store, folder))
-    dataset: xr.Dataset = xr.open_zarr(store.zarr(f"{folder}/{GROUP}"), chunks={})
-    dataset = dataset.assign_coords({name: column.load() for name, column in dataset.coords.items()})
+    if layout == "series":
+        dataset = _joined(inventory, lowest)
+    else:
+        dataset = xr.open_zarr(store.zarr(f"{folder}/{GROUP}"), chunks={})
+        dataset = dataset.assign_coords({name: column.load() for name, column in dataset.coords.items()})
     names = {flag: name for name, flag in SATELLITES.items()}
     satellites = np.array([names[int(flag)] for flag in dataset.satellite.values])
     attributes = {"long_name": dataset.satellite.attrs["long_name"]}
@@ -56,11 +78,46 @@ def open_archive(url: str | PathLike[str], continent: str, *, mask: bool | float
     dataset = _exportable(dataset)
     for part in (dataset, dataset.ndvi, dataset.crs):
         part.attrs = {name: value for name, value in part.attrs.items() if not name.startswith(_OF_THE_WHOLE)}
-    if lowest is not None:
+    if lowest is not None and layout == "frames":
         stored = dataset.ndvi
         dataset["ndvi"] = stored.where(stored >= lowest).assign_attrs(stored.attrs)
         dataset.ndvi.encoding = stored.encoding
     return dataset
+
+
+def _joined(inventory: Inventory, lowest: float | None) -> xr.Dataset:
+    """The series and the frames behind it, as one root metadata document lists them."""
+    series = committed_series(inventory)
+    if series is None:
+        warnings.warn(
+            f"{inventory.continent} has no series: frames are read, which is slow along time; run"
+            f" ndvi-archive optimize {inventory.continent!r} first",
+            stacklevel=3,
+        )
+    joined = JoinedNdvi(inventory, series, lowest)
+    # Reading is left to dask as a whole: it then reads only what is selected of a block, masked or not.
+    ndvi = dask.array.from_array(  # type: ignore[no-untyped-call]
+        joined, chunks=joined.chunks, name=False, meta=np.empty((0, 0, 0))
+    )
+    documents = inventory.documents
+    values = {name: inventory.columns[name] for name in COLUMNS}
+    values |= {name: np.asarray(inventory.array(name)[...]) for name in ("latitude", "longitude", "crs")}
+    variables = {
+        name: (
+            documents[name].get("dimension_names") or (),
+            array,
+            documents[name]["attributes"],
+        )
+        for name, array in values.items()
+    }
+    packing = ("scale_factor", "_FillValue")
+    attributes = {key: each for key, each in documents["ndvi"]["attributes"].items() if key not in packing}
+    dataset = xr.Dataset(
+        {"ndvi": (documents["ndvi"]["dimension_names"], ndvi, attributes), **variables},
+        attrs=inventory.root["attributes"],
+    )
+    decoded: xr.Dataset = xr.decode_cf(dataset)
+    return decoded
 
 
 def _exportable(dataset: xr.Dataset) -> xr.Dataset:

@@ -62,6 +62,7 @@ class RunReport:
         rebuild: whether the run was asked for a rebuild, and there was something to rebuild.
         replaced: whether a rebuild has replaced the archived continent.
         taken_over: of a rebuild, how many frames come from the archive and not from the service.
+        optimised: frames that were put into the series, with `--optimize`.
         first_time: sensing start of the first frame this run archived.
         last_time: sensing start of the last frame this run archived.
         newest_time: sensing start of the newest frame in the archive after the run; None while there is none.
@@ -70,8 +71,8 @@ class RunReport:
         bytes_in: bytes downloaded.
         bytes_out: bytes written.
         retries: requests and connections that were tried again.
-        seconds: time by stage: `extract`, `transform`, `load`, `catalog`; stages overlap, and the middle two
-            add up over threads.
+        seconds: time by stage: `extract`, `transform`, `load`, `optimize`, `catalog`; stages overlap, and
+            `transform` and `load` add up over threads.
         finished: when the run ended, UTC.
         error: what ended the run early, or None.
         exit_code: exit code of the run.
@@ -94,6 +95,7 @@ class RunReport:
     rebuild: bool = False
     replaced: bool = False
     taken_over: int = 0
+    optimised: int = 0
     first_time: datetime | None = None
     last_time: datetime | None = None
     newest_time: datetime | None = None
@@ -161,6 +163,8 @@ class RunReport:
             lines.append(
                 f"  from {self.first_time:%Y-%m-%d %H:%M} to {self.last_time:%Y-%m-%d %H:%M} UTC; {each}"
             )
+        if self.optimised:
+            lines.append(f"  {frames(self.optimised)} put into the series")
         if self.empty:
             lines.append(f"  {frames(self.empty)} without data, archived as such")
         for oddity, what in ODDITIES.items():

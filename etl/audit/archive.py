@@ -16,6 +16,7 @@ from etl.load.stores import Store
 from etl.load.verify.continent import check_structure
 from etl.load.verify.findings import Verdict
 from etl.load.verify.frames import check_frames
+from etl.load.verify.series_values import check_series_values
 from etl.load.verify.snapshot import Snapshot, read_json, root_key
 from etl.report import Told
 
@@ -54,6 +55,7 @@ class Audit:
         continent: its name, as far as it can be read; else the folder's.
         frames: committed frames.
         frames_read: frames whose values were decoded and compared with what was noted of them.
+        series_read: frames whose values in the series were decoded and compared too.
         frames_compared: frames that were compared with the service.
         verdict: findings and notes.
         error: what kept the comparison with the service from its end.
@@ -63,6 +65,7 @@ class Audit:
     continent: str
     frames: int = 0
     frames_read: int = 0
+    series_read: int = 0
     frames_compared: int = 0
     verdict: Verdict = field(default_factory=Verdict)
     error: ArchiveError | None = None
@@ -121,6 +124,7 @@ def _audit_continent(store: Store, folder: str, task: Task, progress: Told) -> A
         if not task.quick:
             before = len(found.verdict.findings)
             found.frames_read = check_frames(snapshot, damaged, found.verdict, progress)
+            found.series_read = check_series_values(snapshot, found.verdict, progress)
             if len(found.verdict.findings) > before and _was_replaced(store, folder, snapshot):
                 log.info("%s was rebuilt meanwhile and is verified anew", folder)
                 continue

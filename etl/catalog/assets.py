@@ -10,6 +10,7 @@ from etl.catalog.quicklook import quicklook_shape
 from etl.catalog.resolution import ground_sample_distance
 from etl.load.attributes import OVERVIEWS
 from etl.load.inventory import Inventory
+from etl.load.series import Series
 from etl.transform.grid import Grid
 
 ZARR_MEDIA_TYPE = "application/vnd.zarr; version=3"
@@ -38,6 +39,29 @@ def store_asset(inventory: Inventory, href: str) -> pystac.Asset:
             "bands": [_band(inventory)],
             "processing:software": {"ndvi-archive": __version__},
             "processing:lineage": _lineage(inventory.bits),
+        },
+    )
+
+
+def series_asset(inventory: Inventory, series: Series, href: str) -> pystac.Asset:
+    """The group with the same values in chunks for reading along time, as far as it goes."""
+    last = inventory.times[len(series) - 1]
+    frames, rows, columns = series.chunk
+    return pystac.Asset(
+        href,
+        title="NDVI, for reading along time (Zarr v3 group)",
+        description=(
+            f"The first {len(series)} of {len(inventory)} frames, up to {last:%Y-%m-%d}, in chunks of"
+            f" {frames} frames × {rows} × {columns} pixels: for the course of a pixel or of a small region."
+            " Newer frames are in the group of all frames alone."
+        ),
+        media_type=ZARR_MEDIA_TYPE,
+        roles=["data"],
+        extra_fields={
+            **zarr_fields(inventory),
+            **projection(inventory.grid, inventory.grid.rows, inventory.grid.columns),
+            "bands": [_band(inventory)],
+            "ndvi_archive:frames": len(series),
         },
     )
 

@@ -15,6 +15,7 @@ from etl.catalog.assets import (
     ZARR_MEDIA_TYPE,
     export_asset,
     image_asset,
+    series_asset,
     store_asset,
 )
 from etl.catalog.datacube import cube_dimensions, cube_variables
@@ -27,7 +28,9 @@ from etl.catalog.style import EXPORT, ITEMS, Style
 from etl.catalog.templates import Template
 from etl.catalog.values import iso, platform, shortest
 from etl.errors import UsageError
+from etl.load.attributes import SERIES
 from etl.load.inventory import CATALOG, COLLECTION, GROUP, Inventory
+from etl.load.series import committed_series
 
 THUMBNAIL = "thumbnail.png"
 OVERVIEW = "overview.png"
@@ -183,4 +186,7 @@ def _assets(inventory: Inventory, style: Style) -> dict[str, pystac.Asset]:
         "overview": image(OVERVIEW, OVERVIEW_PIXELS, "Overview", ["overview", "visual"]),
         "thumbnail": image(THUMBNAIL, THUMBNAIL_PIXELS, "Thumbnail", ["thumbnail"]),
     }
+    series = committed_series(inventory)
+    if series is not None and len(series):
+        assets["series"] = series_asset(inventory, series, href(f"{GROUP}/{SERIES}"))
     return assets | ({ITEMS: export_asset(href(EXPORT))} if style.exported else {})

@@ -10,7 +10,7 @@ _AXES = {"longitude": "x", "latitude": "y"}
 
 
 def documents(inventory: Inventory) -> Mapping[str, Mapping[str, Any]]:
-    """The metadata documents of the frames' own arrays by name, as committed; those of levels left out."""
+    """The metadata documents of the group's own arrays by name, as committed; groups in it are left out."""
     documents = inventory.documents.items()
     return {name: each for name, each in documents if "/" not in name and each["node_type"] == "array"}
 

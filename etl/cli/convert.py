@@ -86,6 +86,11 @@ from etl.signals import deferred, ending_on_signals
     help="With --rebuild: leave out archived frames of these dates that the service no longer lists.",
 )
 @option(
+    "--optimize/--no-optimize",
+    default=False,
+    help="Then keep them in chunks for reading along time too, as the command optimize does.",
+)
+@option(
     "--wait",
     type=Number(math.inf),
     default=0.0,

@@ -35,6 +35,8 @@ EVENTS: Mapping[str, str] = {
     "overviews_kept": "an archive without overviews goes on without, or one with them though asked otherwise:"
     " overviews",
     "layout_kept": "another layout was asked for than the archive has: layout",
+    "series_extended": "a period was put into the series: frames, in_series, closed",
+    "period_kept": "another period was asked for than the series has: period",
     "waiting": "another run is writing: holder, seconds",
     "rebuild_started": "a rebuild begins, or goes on: frames, rebuilt, taken_over",
     "rebuild_begun_anew": "a rebuild that was begun before no longer fits the stream",

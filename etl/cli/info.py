@@ -16,6 +16,7 @@ from etl.load.gaps import Gap, gaps
 from etl.load.generations import side_folder
 from etl.load.inventory import Inventory, folder_of, read_inventory
 from etl.load.runs import runs
+from etl.load.series import committed_series
 from etl.load.stores import Store, open_store
 from etl.report import ODDITIES, ago, frames, size
 
@@ -74,6 +75,7 @@ def _of_frames(inventory: Inventory, *, with_gaps: bool) -> dict[str, Any]:
         "bbox": inventory.grid.bbox,
         "bits": inventory.bits,
         "overviews": inventory.factors,
+        "in_series": len(series) if (series := committed_series(inventory)) else 0,
         "bytes": inventory.store.size(inventory.group_key),
         "zarr": inventory.store.location(inventory.group_key),
     }
@@ -114,12 +116,14 @@ def _lines_of_frames(figures: Mapping[str, Any]) -> list[str]:
     empty = f", {figures['empty']} of them without data" if figures["empty"] else ""
     first, last = (datetime.fromisoformat(figures[key]) for key in ("first_time", "last_time"))
     levels = ", ".join(f"1/{factor}" for factor in figures["overviews"])
+    series = [f"{frames(figures['in_series'])} in the series"] if figures["in_series"] else []
     return [
         f"{figures['continent']}: {frames(figures['frames'])}{empty}; {each}",
         f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, {ago(last)}",
         f"grid {figures['columns']} × {figures['rows']}, {west:g} to {east:g} °E, {south:g} to {north:g} °N"
         + (f"; overviews {levels}" if levels else ""),
         f"{size(figures['bytes'])} in {figures['zarr']}",
+        *series,
     ]
 
 

@@ -99,6 +99,7 @@ def _figures(archive: str, task: Task, audits: list[Audit], catalog: Verdict) ->
                 "folder": each.folder,
                 "frames": each.frames,
                 "frames_read": each.frames_read,
+                "series_read": each.series_read,
                 "frames_compared": each.frames_compared,
                 **_told(each.verdict),
                 "error": str(each.error) if each.error else None,
@@ -123,7 +124,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def _lines(task: Task, audits: list[Audit], catalog: Verdict) -> list[str]:
     lines = []
     for each in audits:
-        read = "structure checked" if task.quick else f"{each.frames_read} read"
+        series = f", {each.series_read} of them in the series" if each.series_read else ""
+        read = "structure checked" if task.quick else f"{each.frames_read} read{series}"
         compared = f", {each.frames_compared} compared with the service" if task.source else ""
         count = _findings(len(each.verdict.findings))
         lines.append(f"{each.continent}: {frames(each.frames)}, {read}{compared}; {count}")

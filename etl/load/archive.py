@@ -170,7 +170,7 @@ class Appender:
         for name in along_time(documents):
             values = columns.get(name.rpartition("/")[2])
             if values is not None:
-                tails |= _tail_chunks(name, documents[name], values, committed)
+                tails |= tail_chunks(name, documents[name], values, committed)
         self._put_all(tails)
         for batch in own_metadata(documents, documents if self._is_new else changing(documents)):
             self._put_all(batch)
@@ -248,7 +248,7 @@ def _describe(grid: Grid) -> str:
     return f"{grid.columns} × {grid.rows} over {', '.join(f'{edge:g}' for edge in grid.bbox)}"
 
 
-def _tail_chunks(
+def tail_chunks(
     name: str, document: Mapping[str, Any], values: NDArray[Any], committed: int
 ) -> dict[str, bytes]:
     """The encoded chunks that hold the values from `committed` on, by key."""

@@ -7,6 +7,9 @@ from zarr.core.common import JSON
 from etl.transform.grid import Grid
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
 
+SERIES = "series"
+"""The group of the same values in chunks for reading along time; see `etl.load.series`."""
+
 OVERVIEWS = "overviews"
 """The group of the levels, each of which is a group named by its factor: `overviews/2`, `overviews/4`, …"""
 

@@ -5,7 +5,7 @@ holds the chunks of a frame in row-major order, and in the end their places: pai
 little-endian uint64, followed by the CRC-32C of these (Zarr 3's `sharding_indexed` codec, version 1.0).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import google_crc32c
@@ -39,7 +39,7 @@ class FrameEncoder:
         Raises:
             IncompatibleError: It is not encoded as this version of the program encodes.
         """
-        self.is_sharded, self._chunk, self._blosc = _read_codecs(document)
+        self.is_sharded, self._chunk, self._blosc = read_codecs(document)
         _, self._rows, self._columns = document["shape"]
         self.band = np.empty((self._chunk[0], self._columns), np.dtype("<i2"))
         self._padded = np.full(self._chunk, FILL_VALUE, np.dtype("<i2"))
@@ -85,10 +85,16 @@ class FrameEncoder:
             self._shard[end : end + len(chunk)] = np.frombuffer(chunk, np.uint8)
             places.append((end, len(chunk)))
             end += len(chunk)
-        index = np.array(places, np.dtype("<u8")).tobytes()
-        index += google_crc32c.value(index).to_bytes(4, "little")
+        index = shard_index(places)
         self._shard[end : end + len(index)] = np.frombuffer(index, np.uint8)
         return self._shard[: end + len(index)].data
+
+
+def shard_index(places: Sequence[tuple[int, int]]) -> bytes:
+    """The end of a shard: offset and length of every chunk in it, and their checksum."""
+    index = np.array(places, np.dtype("<u8")).tobytes()
+    checksum: int = google_crc32c.value(index)
+    return index + checksum.to_bytes(4, "little")
 
 
 def frame_folder(document: Mapping[str, Any], position: int) -> str:
@@ -100,8 +106,12 @@ def _parts(band: NDArray[np.int16], columns: int) -> Iterable[NDArray[np.int16]]
     return (band[:, left : left + columns] for left in range(0, band.shape[1], columns))
 
 
-def _read_codecs(document: Mapping[str, Any]) -> tuple[bool, tuple[int, int], Blosc]:
-    """Whether an array is sharded, rows and columns of its chunks, and their compressor."""
+def read_codecs(document: Mapping[str, Any]) -> tuple[bool, tuple[int, int], Blosc]:
+    """Whether an array is sharded, rows and columns of its chunks, and their compressor.
+
+    Raises:
+        IncompatibleError: It is not encoded as this version of the program encodes.
+    """
     codecs, shape = document["codecs"], document["chunk_grid"]["configuration"]["chunk_shape"]
     is_sharded = codecs[0]["name"] == "sharding_indexed"
     try:

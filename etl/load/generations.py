@@ -21,6 +21,7 @@ from etl.load.attributes import OVERVIEWS
 from etl.load.inventory import GROUP, ROOT
 from etl.load.levels import array_and_chunk
 from etl.load.schema import Keys
+from etl.load.series import remove_series_metadata
 from etl.load.stores import Store
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,8 @@ def finish_replacing(store: Store, folder: str) -> bool:
                 store.put_all({f"{main}/{key}": data for key, data in batch.items()})
             store.put(f"{main}/{ROOT}", to_json(root))
     _drop_levels_metadata(store, main)
+    # The objects stay for those who opened it before, and nobody is led to them any more.
+    remove_series_metadata(store, main)
     # After an exchange it is that of the replaced group, which must not pass for a rebuild that was begun.
     store.delete(f"{side}/{ROOT}")
     # A removal may not outlast a power loss; done again after later commits, this would undo them.

@@ -109,6 +109,10 @@ class Inventory:
         objects = self.store.zarr(self.group_key)
         return _array(objects, self.root["consolidated_metadata"]["metadata"], name)
 
+    @cached_property
+    def _ndvi(self) -> zarr.Array[Any]:
+        return self.array("ndvi")
+
     @property
     def documents(self) -> Mapping[str, Mapping[str, Any]]:
         """The metadata documents of the group's arrays, and of the groups in it, by name."""
@@ -135,9 +139,20 @@ class Inventory:
         Raises:
             IncompatibleError: Its object is damaged.
         """
+        array = self._ndvi if factor == 1 else self.array(level_name(factor))
+        return self._values(array, position, slice(None))
+
+    def rows(self, position: int, north: int, south: int) -> NDArray[np.int16]:
+        """The stored values of a frame's rows from `north` on and before `south`; see `frame`.
+
+        Raises:
+            IncompatibleError: Its object is damaged.
+        """
+        return self._values(self._ndvi, position, slice(north, south))
+
+    def _values(self, array: zarr.Array[Any], position: int, rows: slice) -> NDArray[np.int16]:
         try:
-            name = "ndvi" if factor == 1 else level_name(factor)
-            return np.asarray(self.array(name)[position], np.int16)
+            return np.asarray(array[position, rows], np.int16)
         except (ValueError, RuntimeError, OSError, SystemError, MemoryError) as error:
             # The last two come from the decompressor, of sizes that are damaged.
             raise IncompatibleError(

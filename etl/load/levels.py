@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from etl.load.attributes import OVERVIEWS
+from etl.load.attributes import OVERVIEWS, SERIES
 from etl.load.schema import ALONG_TIME
 
 Document = Mapping[str, Any]
 Value = TypeVar("Value")
 
 _LEVEL = re.compile(rf"{OVERVIEWS}/([1-9][0-9]*)/ndvi")
-_ARRAY = re.compile(rf"((?:{OVERVIEWS}/[1-9][0-9]*/)?(?!{OVERVIEWS}/)[a-z_]+)/(.+)")
+_ARRAY = re.compile(rf"((?:{OVERVIEWS}/[1-9][0-9]*/|{SERIES}/)?(?!(?:{OVERVIEWS}|{SERIES})/)[a-z_]+)/(.+)")
 
 
 def level_name(factor: int, array: str = "ndvi") -> str:

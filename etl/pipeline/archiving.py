@@ -22,6 +22,7 @@ from etl.pipeline.alignment import aligned_frames
 from etl.pipeline.appending import append
 from etl.pipeline.asking import ask, grid_of, plan_of
 from etl.pipeline.job import Job, Run, place, service_of
+from etl.pipeline.optimizing import Optimization, SeriesReport, extend
 from etl.pipeline.rebuild import rebuild
 from etl.pipeline.telling import errors_logged, tell, tell_age, tell_odd
 from etl.report import Progress, RunReport, of_items
@@ -97,8 +98,10 @@ def _archive(run: Run) -> None:
                 rebuild(run, listing, inventory)
             elif not job.rebuild or not inventory:
                 _append_new(run, listing, inventory)
+            if job.optimize:
+                _optimize(run)
         except BaseException as error:
-            if report.archived and not report.rebuild:
+            if (report.archived or report.optimised) and (report.replaced or not report.rebuild):
                 with errors_logged():
                     _publish(run, at_end=isinstance(error, Interrupted | DeadlineError))
             raise
@@ -158,6 +161,20 @@ def _sharing(
     from etl.pipeline.sharing import is_worth_sharing, shared_out  # noqa: PLC0415
 
     return partial(shared_out, run, listing, entries) if is_worth_sharing(len(entries)) else None
+
+
+def _optimize(run: Run) -> None:
+    job, report = run.job, run.report
+    inventory = read_inventory(run.store, run.folder)
+    if inventory is None:
+        return
+    figures = SeriesReport(job.continent, job.archive)
+    try:
+        with report.stage("optimize"):
+            extend(inventory, Optimization(job.continent, job.archive, threads=job.threads or 0), figures)
+    finally:
+        report.optimised = figures.optimised
+        report.bytes_out += figures.bytes_out
 
 
 def _publish(run: Run, *, at_end: bool = False) -> None:

@@ -40,6 +40,7 @@ class Job:
         duplicates: which of several frames of one satellite at one time to archive.
         rebuild: read the frames in these dates anew, and replace the archived continent at the end.
         drop_withdrawn: in a rebuild, leave out archived frames of these dates that are no longer listed.
+        optimize: extend the series by what has been closed, once the new frames are archived.
         wait: seconds to wait for another run that is writing.
         commit_frames: a commit is made after so many frames, …
         commit_seconds: … or after so many seconds, whichever comes first.
@@ -67,6 +68,7 @@ class Job:
     duplicates: Duplicates = "first"
     rebuild: bool = False
     drop_withdrawn: bool = False
+    optimize: bool = False
     wait: float = 0.0
     commit_frames: int = 64
     commit_seconds: float = 60.0

@@ -29,6 +29,7 @@ def test_every_key_is_an_option_of_convert(tmp_path: Path) -> None:
         wait = inf
         stale_after = 7
         settle = 2
+        optimize = true
         commit_frames = 10
         commit_seconds = 1.5
         duplicates = "refuse"

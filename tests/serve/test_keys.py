@@ -29,6 +29,8 @@ def test_items_are_served_and_asked_about_every_time(key: str, expected: str) ->
         "europe/ndvi.zarr/ndvi/7/2/1",
         "europe/ndvi.zarr/overviews/4/ndvi/c/7/0/0",
         "europe/ndvi.zarr/overviews/16/ndvi/7/2/1",
+        "europe/ndvi.zarr/series/ndvi/c/0/1/2",
+        "europe/ndvi.zarr/series/ndvi/0/1/2",
     ],
 )
 def test_values_of_frames_may_be_kept_by_either_kind_of_key(key: str) -> None:
@@ -47,6 +49,10 @@ def test_values_of_frames_may_be_kept_by_either_kind_of_key(key: str) -> None:
         "overviews/4/zarr.json",
         "overviews/4/time/c/0",
         "overviews/4/ndvi/zarr.json",
+        "series/zarr.json",
+        "series/ndvi/zarr.json",
+        "series/time/c/0",
+        "series/time/zarr.json",
     ],
 )
 def test_what_a_commit_changes_is_asked_about_every_time(key: str) -> None:

@@ -11,6 +11,7 @@ from etl.load.verify.columns import check_columns, check_coordinates, read_colum
 from etl.load.verify.documents import check_documents
 from etl.load.verify.findings import Verdict
 from etl.load.verify.objects import check_objects
+from etl.load.verify.series import check_series
 from etl.load.verify.snapshot import UNREADABLE, Snapshot, array_of, documents_of, read_json, root_key
 
 
@@ -43,7 +44,9 @@ def check_structure(store: Store, folder: str, verdict: Verdict) -> tuple[Snapsh
     snapshot = Snapshot(store, folder, root, length, arrays, columns)
     check_columns(snapshot, verdict)
     check_coordinates(snapshot, verdict)
-    return snapshot, check_objects(snapshot, verdict)
+    damaged = check_objects(snapshot, verdict)
+    check_series(snapshot, verdict)
+    return snapshot, damaged
 
 
 def _root(store: Store, folder: str, verdict: Verdict) -> dict[str, Any] | None:

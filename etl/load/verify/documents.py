@@ -31,7 +31,7 @@ def check_documents(store: Store, folder: str, group_key: str, root: Document, v
     documents = documents_of(root)
     own = {name: read_json(store, f"{group_key}/{name}/{ROOT}") for name in documents}
     length = _agreed(_length(documents.get(name)) for name in along_time(documents)) or 0
-    schema = _schema(root, own.get("ndvi"))
+    schema = schema_of(root, own.get("ndvi"))
     if schema is None:
         verdict.found("metadata", "tells no grid, bit depth or continent", f"{group_key}/{ROOT}")
     else:
@@ -51,7 +51,7 @@ def check_documents(store: Store, folder: str, group_key: str, root: Document, v
 
 def grid_of(root: Document) -> Grid | None:
     """The grid that most of the metadata tell of."""
-    schema = _schema(root, None)
+    schema = schema_of(root)
     return schema.grid if schema else None
 
 
@@ -62,7 +62,7 @@ def _expected(schema: Schema, length: int) -> Document:
     return root
 
 
-def _schema(root: Document, own: object) -> Schema | None:
+def schema_of(root: Document, own: object = None) -> Schema | None:
     """What most of the places that tell it say of the grid, the bit depth and the layout."""
     ndvi = documents_of(root).get("ndvi", {})
     holders = [
@@ -110,7 +110,7 @@ def _check_root(store: Store, group_key: str, root: Document, expected: Document
     where = f"{group_key}/{ROOT}"
     if _attributes(root).get("ndvi_archive_format") != FORMAT:
         return
-    _tell(_without_arrays(root), _without_arrays(expected), "", where, verdict)
+    compare(_without_arrays(root), _without_arrays(expected), "", where, verdict)
     wanted, found = documents_of(expected), documents_of(root)
     for name in wanted.keys() - found.keys():
         verdict.found("metadata", f"there is no {wanted[name]['node_type']} {name}", where)
@@ -119,18 +119,19 @@ def _check_root(store: Store, group_key: str, root: Document, expected: Document
             verdict.found("metadata", f"the {document.get('node_type')} {name} is not known", where)
             continue
         if wanted[name]["node_type"] == "group":
-            _tell(document, wanted[name], f"{name}.", where, verdict)
+            compare(document, wanted[name], f"{name}.", where, verdict)
             continue
         try:
-            understood = _normal(store, group_key, name, document)
+            understood = normal(store, group_key, name, document)
         except UNREADABLE as error:
             verdict.found("metadata", f"{name} cannot be understood: {error}", where)
             # What makes it so is named below.
             understood = document
-        _tell(understood, _normal(store, group_key, name, wanted[name]), f"{name}.", where, verdict)
+        compare(understood, normal(store, group_key, name, wanted[name]), f"{name}.", where, verdict)
 
 
-def _tell(found: object, expected: object, prefix: str, where: str, verdict: Verdict) -> None:
+def compare(found: object, expected: object, prefix: str, where: str, verdict: Verdict) -> None:
+    """Tell every difference between two documents; one of texts for people is no fault."""
     for difference in differences(found, expected):
         if difference.path.removeprefix("attributes.") in _TEXTS:
             verdict.note(f"{prefix}{difference.path} is worded otherwise than by this version [{where}]")
@@ -138,7 +139,7 @@ def _tell(found: object, expected: object, prefix: str, where: str, verdict: Ver
             verdict.found("metadata", f"{prefix}{difference}", where)
 
 
-def _normal(store: Store, group_key: str, name: str, document: Document) -> object:
+def normal(store: Store, group_key: str, name: str, document: Document) -> object:
     """A document as this version of Zarr writes it: defaults may be left out, or written."""
     normal: object = json.loads(json.dumps(array_of(store, group_key, name, document).metadata.to_dict()))
     return normal

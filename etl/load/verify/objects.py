@@ -14,6 +14,7 @@ from zarr.core.sync import sync
 from etl.load.inventory import COLLECTION, GROUP, ROOT
 from etl.load.levels import along_time, array_and_chunk, arrays_of_frames
 from etl.load.schema import ALONG_TIME
+from etl.load.series import is_of_series
 from etl.load.verify.chunks import BLOSC_HEADER, fault_of_chunk, fault_of_shard, index_length
 from etl.load.verify.documents import documents_to_come
 from etl.load.verify.findings import Verdict
@@ -35,18 +36,20 @@ def check_objects(snapshot: Snapshot, verdict: Verdict) -> set[int]:
         Positions of the frames whose objects are not all there and whole.
     """
     group = snapshot.group_key
-    present = {key.removeprefix(f"{group}/") for key in snapshot.store.keys(group)}
+    keys = (key.removeprefix(f"{group}/") for key in snapshot.store.keys(group))
+    present = {key for key in keys if not is_of_series(key)}
+    store = snapshot.store.zarr(group)
     faults: dict[int, list[tuple[str, str]]] = defaultdict(list)
     coming = documents_to_come(snapshot.store, snapshot.folder)
     known = {ROOT} | {f"{name}/{ROOT}" for name in (*snapshot.documents, *coming)}
     of_frames = arrays_of_frames(snapshot.documents)
     for name, array in snapshot.arrays.items():
-        for index in _indices(array):
+        for index in indices(array):
             key = f"{name}/{array.metadata.encode_chunk_key(index)}"
             known.add(key)
             fault = None if key in present else "is missing"
             if name in of_frames:
-                fault = fault or _fault_of_end(snapshot, array, key)
+                fault = fault or fault_of_end(store, array, key)
                 if fault:
                     faults[index[0]].append((key, fault))
             elif fault:
@@ -61,7 +64,7 @@ def check_objects(snapshot: Snapshot, verdict: Verdict) -> set[int]:
     return set(faults)
 
 
-def _indices(array: zarr.Array[Any]) -> Iterator[Index]:
+def indices(array: zarr.Array[Any]) -> Iterator[Index]:
     """Where in the grid of objects an array has one."""
     size = array.shards or array.chunks
     return iter(np.ndindex(*(-(-length // step) for length, step in zip(array.shape, size, strict=True))))
@@ -74,9 +77,8 @@ def _part(array: zarr.Array[Any], name: str, index: Index) -> str:
     return f"{name} for the frames at {index[0] * step} to {min(array.shape[0], (index[0] + 1) * step) - 1}"
 
 
-def _fault_of_end(snapshot: Snapshot, array: zarr.Array[Any], key: str) -> str | None:
+def fault_of_end(store: Store, array: zarr.Array[Any], key: str) -> str | None:
     """What is wrong with an object of `ndvi` as far as its size and its few bytes of structure tell."""
-    store = snapshot.store.zarr(snapshot.group_key)
     try:
         size = sync(store.getsize(key))
     except FileNotFoundError:
@@ -95,7 +97,7 @@ def _read(store: Store, key: str, part: RangeByteRequest | SuffixByteRequest) ->
 
 def _check_strays(snapshot: Snapshot, strays: set[str], verdict: Verdict) -> None:
     beyond, replaced = 0, 0
-    patterns = {name: _patterns(array) for name, array in snapshot.arrays.items()}
+    patterns = {name: patterns_of(array) for name, array in snapshot.arrays.items()}
     growing = along_time(snapshot.documents)
     for key in sorted(strays):
         name, chunk = array_and_chunk(key)
@@ -128,7 +130,7 @@ def _step(array: zarr.Array[Any]) -> int:
     return (array.shards or array.chunks)[0]
 
 
-def _patterns(array: zarr.Array[Any]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+def patterns_of(array: zarr.Array[Any]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Patterns of an array's chunk keys in its own generation, and in the other."""
     numbers = "/".join(["(0|[1-9][0-9]*)"] * array.ndim)
     default, v2 = re.compile("/".join(["c", *([numbers] if numbers else [])])), re.compile(numbers or "0")

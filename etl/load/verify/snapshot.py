@@ -13,6 +13,7 @@ from zarr.storage import StorePath
 
 from etl.extract.frame import SATELLITES
 from etl.load.inventory import GROUP, ROOT
+from etl.load.series import is_of_series
 from etl.load.stores import Store
 from etl.load.verify.findings import FrameName
 
@@ -84,12 +85,13 @@ class Snapshot:
 
 
 def documents_of(root: Document) -> Mapping[str, Document]:
-    """The consolidated metadata documents in a root; those that are no objects are left out."""
-    consolidated = root.get("consolidated_metadata")
-    documents = consolidated.get("metadata") if isinstance(consolidated, Mapping) else None
-    if not isinstance(documents, Mapping):
-        return {}
-    return {name: document for name, document in documents.items() if isinstance(document, Mapping)}
+    """The consolidated metadata documents in a root without the series'; what is no object is left out."""
+    return {name: node for name, node in _nodes(root).items() if not is_of_series(name)}
+
+
+def series_documents_of(root: Document) -> Mapping[str, Document]:
+    """The consolidated metadata documents of the series' group and arrays, such as `series/ndvi`."""
+    return {name: node for name, node in _nodes(root).items() if is_of_series(name)}
 
 
 def array_of(store: Store, group_key: str, name: str, document: Document) -> zarr.Array[Any]:
@@ -111,6 +113,14 @@ def read_json(store: Store, key: str) -> dict[str, Any] | str:
     except (ValueError, RecursionError):
         return "is not valid JSON"
     return document if isinstance(document, dict) else "is not a JSON object"
+
+
+def _nodes(root: Document) -> Mapping[str, Document]:
+    consolidated = root.get("consolidated_metadata")
+    documents = consolidated.get("metadata") if isinstance(consolidated, Mapping) else None
+    if not isinstance(documents, Mapping):
+        return {}
+    return {name: document for name, document in documents.items() if isinstance(document, Mapping)}
 
 
 def root_key(folder: str) -> str:
