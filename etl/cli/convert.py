@@ -137,18 +137,21 @@ from etl.signals import deferred, ending_on_signals
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Share the frames among N processes; with --scheduler, wait for so many.",
+    help="Share the frames, if they are more than a few, among N processes; with --scheduler, wait until it has"
+    " so many workers.",
 )
 @option(
     "--scheduler",
     metavar="ADDRESS",
-    help="Share them among the workers of a Dask cluster, such as tcp://host:8786.",
+    help="Share them among the workers of a Dask cluster, such as tcp://host:8786; it must run the same"
+    " version of this program, and reach the archive at the same address.",
 )
 @option(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Threads that decode, and that encode and write.  [default: the cores this process may use]",
+    help="Threads that decode, and that encode and write, of each worker if there are any.  [default: the"
+    " cores this process may use, shared by --workers; 1 with --scheduler]",
 )
 @option("--dry-run", is_flag=True, help="Print what would be done, write nothing.")
 @option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")

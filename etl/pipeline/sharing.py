@@ -10,9 +10,9 @@ from etl.extract.frame import FrameEntry
 from etl.load.archive import Appender
 from etl.load.frames import Written
 from etl.load.holder import LEASE, name_of
+from etl.pipeline.cluster import cluster, threads_each
 from etl.pipeline.job import Run
 from etl.pipeline.share import Share, cut
-from etl.pipeline.workers import cluster, threads_each
 
 _SHARES_EACH = 4
 """Shares a worker gets at least, where there are frames enough: so that all end at about the same time."""

@@ -1,24 +1,15 @@
-"""Processes, here or in a Dask cluster, that each archive a share of the frames at a time."""
+"""Workers of a Dask cluster, that each archive a share of the frames at a time."""
 
 import logging
-import os
-import signal
-import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
-from multiprocessing import resource_tracker
 
-import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, wait
-from distributed.comm import get_address_host_port
-from distributed.versions import VersionMismatchWarning
+from distributed import Client, Future, KilledWorker, wait
 
-from etl import __version__
-from etl.errors import ArchiveError, UsageError
+from etl.errors import ArchiveError, DeadlineError
 from etl.load.frames import Written
 from etl.pipeline.share import Outcome, Share, archive_share
 
@@ -30,10 +21,7 @@ _AHEAD = 2
 _RENEWALS = 5
 """How often a share's address is renewed without a frame in between."""
 
-_CONNECTING = 10.0
-"""Seconds in which a scheduler must answer."""
-
-_JOINING = 120.0
+JOINING = 120.0
 """Seconds in which the workers must be there, and after which a cluster without any is given up."""
 
 
@@ -71,6 +59,7 @@ class Workers:
             client: a connection to its scheduler.
         """
         self._client = client
+        self._url = ""
         self.bytes_in = 0
         self.retries = 0
 
@@ -93,29 +82,21 @@ class Workers:
         Raises:
             ArchiveError: A frame could not be archived; all before it were yielded.
         """
-        url = stream_url
+        self._url = stream_url
         under_way: deque[_Task] = deque()
-
-        def submit(share: Share) -> Future:
-            return self._client.submit(archive_share, share.at(url), pure=False)
-
         try:
             while True:
                 # Behind a frame that cannot be had, nothing is of use.
                 if not any(task.error for task in under_way):
                     most = _AHEAD * self.count
                     while len(under_way) < most and (share := next(shares, None)):
-                        under_way.append(_Task(share.at(url), submit(share)))
+                        under_way.append(self._begun(share))
                 if not under_way:
                     return
                 self._wait_for_any(under_way)
                 for task in under_way:
                     if task.future and task.future.done() and self._settle(task, task.future):
-                        if task.share.listing.stream_url == url:
-                            url = renew()
-                            self.retries += 1
-                        task.share = task.share.at(url)
-                        task.future = submit(task.share)
+                        self._go_on(task, renew)
                 while under_way:
                     head = under_way[0]
                     yield from head.written
@@ -126,17 +107,26 @@ class Workers:
                         break
                     under_way.popleft()
         finally:
-            with _connection_told():
+            # Whatever ended it is to be told, not that there is nobody to be told to stop.
+            with suppress(CancelledError, OSError):
                 self._client.cancel([task.future for task in under_way if task.future], force=True)
 
     def _settle(self, task: _Task, future: Future) -> bool:
         """Note what has become of a share; whether the rest of it is to be had at a new address."""
-        outcome = _outcome(task.share, future)
+        task.future = None
+        try:
+            with _connection_told():
+                outcome: Outcome = future.result()
+        except KilledWorker:
+            task.error = ArchiveError(
+                f"worker after worker died while archiving {task.share}",
+                "give them more memory or take fewer of them, then run the command again",
+            )
+            return False
         self.bytes_in += outcome.bytes_in
         self.retries += outcome.retries
         for record in outcome.warnings:
             logging.getLogger(record.name).handle(record)
-        task.future = None
         task.written += outcome.written
         if outcome.error is None:
             return False
@@ -146,6 +136,24 @@ class Workers:
         task.renewals = 0 if outcome.written else task.renewals + 1
         task.share = replace(task.share.after(len(outcome.written)), can_renew=task.renewals < _RENEWALS)
         return True
+
+    def _go_on(self, task: _Task, renew: Callable[[], str]) -> None:
+        """Give out what is left of a share, at the address that the stream has now."""
+        try:
+            if task.share.listing.stream_url == self._url:
+                self._url = renew()
+                self.retries += 1
+        except DeadlineError:
+            raise
+        except ArchiveError as error:
+            task.error = error
+            return
+        begun = self._begun(task.share)
+        task.share, task.future = begun.share, begun.future
+
+    def _begun(self, share: Share) -> _Task:
+        current = share.at(self._url)
+        return _Task(current, self._client.submit(archive_share, current, pure=False))
 
     def _wait_for_any(self, tasks: deque[_Task]) -> None:
         """Wait until one of the shares is done.
@@ -159,7 +167,7 @@ class Workers:
             while not any(future.done() for future in futures):
                 try:
                     with self._client.as_current():
-                        wait(futures, timeout=_JOINING / 2, return_when="FIRST_COMPLETED")
+                        wait(futures, timeout=JOINING / 2, return_when="FIRST_COMPLETED")
                 except TimeoutError:
                     is_deserted = self.count == 0
                     if is_deserted and was_deserted:
@@ -169,156 +177,11 @@ class Workers:
                     was_deserted = is_deserted
 
 
-def _outcome(share: Share, future: Future) -> Outcome:
-    try:
-        with _connection_told():
-            outcome: Outcome = future.result()
-    except KilledWorker:
-        raise ArchiveError(
-            f"worker after worker died while archiving {share}",
-            "give them more memory or take fewer of them, then run the command again",
-        ) from None
-    return outcome
-
-
-@contextmanager
-def cluster(count: int | None, scheduler: str | None) -> Iterator[Workers]:
-    """Have workers for a while.
-
-    Args:
-        count: processes to start on this machine; of a running cluster, how many must be there at least.
-        scheduler: address of a running cluster, such as `tcp://host:8786`, or None.
-
-    Raises:
-        UsageError: The scheduler does not answer, or there are other workers than this program needs.
-    """
-    # What it has to say is said here, in one line.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with ExitStack() as stack:
-        if scheduler is None:
-            address = stack.enter_context(_processes(count or 1))
-            client = stack.enter_context(Client(address, set_as_default=False))
-        else:
-            client = stack.enter_context(_connected(scheduler, count or 1))
-        workers = Workers(client)
-        found = workers.count
-        fields = {"workers": found}
-        log.info(
-            "sharing the frames among %d worker%s",
-            found,
-            "" if found == 1 else "s",
-            extra={"event": "workers_ready", "fields": fields},
-        )
-        yield workers
-
-
-def _processes(count: int) -> LocalCluster:
-    """Workers on this machine, which end with this process."""
-    _start_tracker()
-    # A terminal's Ctrl-C is for this process alone: what is blocked is so in all threads and processes that
-    # are started from here.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with dask.config.set(
-            {
-                "distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "ignore",
-                "distributed.scheduler.http.routes": [],
-                "distributed.worker.http.routes": [],
-            }
-        ):
-            return LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                # A worker that is paused or restarted for its memory gets no further.
-                memory_limit=0,
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-                # Else whoever can log in to this machine can have them do anything.
-                security=True,
-                silence_logs=logging.CRITICAL,
-            )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_tracker() -> None:
-    """Start Python's tracker of semaphores, which would otherwise tell on the screen of workers that died.
-
-    It is started later anyway, and would then let signals through that are blocked.
-    """
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker")))
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONWARNINGS"]
-        else:
-            os.environ["PYTHONWARNINGS"] = before
-
-
-@contextmanager
-def _connected(scheduler: str, count: int) -> Iterator[Client]:
-    remedy = "check --scheduler, and that the cluster runs"
-    with warnings.catch_warnings():
-        # It is told below, where it matters.
-        warnings.simplefilter("ignore", VersionMismatchWarning)
-        try:
-            # The client itself does not end well where this fails.
-            get_address_host_port(scheduler)
-            client = Client(scheduler, set_as_default=False, timeout=_CONNECTING)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise UsageError(f"the scheduler {scheduler} does not answer: {error}", remedy) from error
-        with client:
-            try:
-                client.wait_for_workers(count, timeout=_JOINING)
-            except TimeoutError:
-                found = len(client.nthreads())
-                raise UsageError(
-                    f"the cluster {scheduler} has {found} workers, not {count}", remedy
-                ) from None
-            _check_software(client, scheduler)
-            yield client
-
-
-def _check_software(client: Client, scheduler: str) -> None:
-    """Make sure that scheduler and workers run this program as it is here: they must write the same bytes."""
-    here = _software()
-    try:
-        there = [client.run_on_scheduler(_software), *client.run(_software).values()]
-    except Exception as error:  # noqa: BLE001 - whatever it is that they lack
-        there, reason = [], f"{type(error).__name__}: {error}"
-    else:
-        reason = next((str(other) for other in there if other != here), "")
-    if reason:
-        raise UsageError(
-            f"the cluster {scheduler} does not run this program: {reason}",
-            f"install there what is installed here: {here}",
-        )
-
-
-def _software() -> dict[str, str]:
-    """Versions of what must be the same in all processes."""
-    return {"ndvi-archive": __version__} | {name: version(name) for name in ("distributed", "numcodecs")}
-
-
 @contextmanager
 def _connection_told() -> Iterator[None]:
     try:
         yield
     except (CancelledError, OSError) as error:
         raise ArchiveError(
-            f"the connection to the cluster is lost: {error or type(error).__name__}",
-            "check the scheduler, then run the command again",
+            "the connection to the cluster is lost", "check the scheduler, then run the command again"
         ) from error
-
-
-def threads_each(count: int | None, threads: int | None) -> int:
-    """Threads a worker uses for each of its two tasks.
-
-    Args:
-        count: workers that share this machine; None is a cluster, where a worker is to use what it has.
-        threads: how many are asked for, or None.
-    """
-    if threads or count is None:
-        return threads or 1
-    return max(1, len(os.sched_getaffinity(0)) // count)

@@ -34,6 +34,9 @@ def test_every_key_is_an_option_of_convert(tmp_path: Path) -> None:
         commit_seconds = 1.5
         duplicates = "refuse"
         max_pixels = 100_000_000
+        workers = 3
+        scheduler = "tcp://scheduler:8786"
+        threads = 4
         [[continents]]
         name = "South America"
         first_date = 2021-01-31
