@@ -137,8 +137,8 @@ from etl.signals import deferred, ending_on_signals
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Share the frames, if they are more than a few, among N processes; with --scheduler, wait until it has"
-    " so many workers.",
+    help="Share the frames, if they are more than a few, among N processes; with --scheduler, wait until"
+    " it has so many workers.",
 )
 @option(
     "--scheduler",
