@@ -13,7 +13,7 @@ from etl.load.encoding import frame_folder
 from etl.load.inventory import Inventory
 from etl.load.pyramid import PyramidEncoder, rows_of
 from etl.load.stores import Store
-from etl.transform.packing import PackedFrame, Packing, crc32c
+from etl.transform.packing import PackedFrame, Packing
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,6 @@ class FrameWriter:
             raise _damaged(inventory, entry)
         if linked != self.arrays.keys():
             values = inventory.frame(there)
-            if crc32c(values) != columns["checksum"]:
-                raise _damaged(inventory, entry)
             objects = (
                 encoder.encode_levels(position, values)
                 if "ndvi" in linked

@@ -22,7 +22,7 @@ from etl.load.schema import COLUMN_CHUNK, COLUMNS, FORMAT, Keys, Layout
 from etl.load.stores import Store
 from etl.transform.grid import Grid
 from etl.transform.overview import overview_factors, overview_shape
-from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
+from etl.transform.packing import FILL_VALUE, SCALE_FACTOR, crc32c
 
 GROUP = "ndvi.zarr"
 ROOT = "zarr.json"
@@ -137,10 +137,15 @@ class Inventory:
             factor: the level to read: 1 is the frame itself.
 
         Raises:
-            IncompatibleError: Its object is damaged.
+            IncompatibleError: Its object is damaged; or the frame is not the archived one, as where its
+                object is missing, which reads as no data. Levels have no checksum that would tell.
         """
-        array = self._ndvi if factor == 1 else self.array(level_name(factor))
-        return self._values(array, position, slice(None))
+        if factor != 1:
+            return self._values(self.array(level_name(factor)), position, slice(None))
+        values = self._values(self._ndvi, position, slice(None))
+        if crc32c(values) != self.columns["checksum"][position]:
+            raise self._damaged(position, "its values do not have its checksum")
+        return values
 
     def rows(self, position: int, north: int, south: int) -> NDArray[np.int16]:
         """The stored values of a frame's rows from `north` on and before `south`; see `frame`.
@@ -155,10 +160,13 @@ class Inventory:
             return np.asarray(array[position, rows], np.int16)
         except (ValueError, RuntimeError, OSError, SystemError, MemoryError) as error:
             # The last two come from the decompressor, of sizes that are damaged.
-            raise IncompatibleError(
-                f"frame {position} in {self.store.location(self.group_key)} is damaged: {error}",
-                "restore its object from a copy",
-            ) from error
+            raise self._damaged(position, str(error)) from error
+
+    def _damaged(self, position: int, why: str) -> IncompatibleError:
+        return IncompatibleError(
+            f"{self.entry(position)} in {self.store.location(self.group_key)} is damaged: {why}",
+            "take its day anew with convert --rebuild, or restore its object from a copy",
+        )
 
 
 def folder_of(continent: str) -> str:

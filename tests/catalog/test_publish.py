@@ -10,7 +10,8 @@ import pytest
 
 from etl.catalog.colormap import colour
 from etl.catalog.publish import publish
-from etl.errors import UsageError
+from etl.catalog.style import Choices
+from etl.errors import IncompatibleError, UsageError
 from etl.load.folder import LocalFolder
 from etl.transform.grid import Grid
 
@@ -186,3 +187,16 @@ def test_a_broken_template_is_found_before_anything_is_written(europe: Continent
     with pytest.raises(UsageError, match="mistake"):
         publish(europe.store, "europe", tmp_path)
     assert files(europe.store) == before
+
+
+def test_a_frame_that_is_missing_is_not_drawn_as_one_of_no_data(europe: Continent) -> None:
+    shutil.rmtree(europe.path / "ndvi.zarr/ndvi/c/3")
+    with pytest.raises(
+        IncompatibleError, match=r"frame 4 \(.*S3A\) in .* is damaged: .* checksum; take its day"
+    ):
+        publish(europe.store, "europe")
+    assert not list(europe.path.glob("*.png"))
+    shutil.rmtree(europe.path / "ndvi.zarr/ndvi/c/1")
+    with pytest.raises(IncompatibleError, match=r"frame 2 \(.*S3B\)"):
+        publish(europe.store, "europe", choices=Choices(items="frame"))
+    assert len(list(europe.path.rglob("*.png"))) == 1
