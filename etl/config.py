@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -21,10 +21,12 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from etl.errors import UsageError
+from etl.load.addresses import folder_at
 from etl.load.inventory import folder_of
 from etl.load.schema import Layout
-from etl.load.stores import open_store
 from etl.plan import Duplicates
+
+Result = TypeVar("Result")
 
 MOST_AT_ONCE = 16
 """So many continents may be archived at once."""
@@ -62,12 +64,16 @@ class ConfigError(UsageError):
         super().__init__(f"{path}: {what}", remedy)
 
 
-def _told(value: str, check: Callable[[str], object]) -> str:
-    """The value, unless the check refuses it; Pydantic does not take our errors as what they are."""
+def _told(value: str, read: Callable[[str], Result]) -> Result:
+    """What is read of a value, unless it is refused; Pydantic does not take our errors as what they are."""
     try:
-        check(value)
+        return read(value)
     except UsageError as error:
         raise PydanticCustomError("refused", "{what}", {"what": error.what}) from None
+
+
+def _name(value: str) -> str:
+    _told(value, folder_of)
     return value
 
 
@@ -109,11 +115,10 @@ def _in_a_folder(path: Path) -> Path:
 
 
 def _archive(value: object, info: ValidationInfo) -> object:
-    if isinstance(value, str):
-        _told(value, open_store)
-        if "://" in value:
-            return value
-    return str(_beside_the_file(value, info))
+    if not isinstance(value, str):
+        return str(_beside_the_file(value, info))
+    folder = _told(value, folder_at)
+    return value if folder is None else str(_beside_the_file(str(folder), info))
 
 
 def _web_address(value: str) -> str:
@@ -183,7 +188,7 @@ class Continent(Settings):
         first_date: first day to archive, UTC; None is the first the service has.
     """
 
-    name: Annotated[str, AfterValidator(lambda name: _told(name, folder_of))]
+    name: Annotated[str, AfterValidator(_name)]
     first_date: Annotated[date, Field(ge=date(1990, 1, 1))] | None = None
 
 
@@ -241,12 +246,8 @@ def load_config(path: Path) -> Config:
     except ValidationError as error:
         problems += map(_problem, error.errors(include_url=False))
     else:
-        is_local = "://" not in config.archive
-        if (
-            config.metrics
-            and is_local
-            and config.metrics.resolve().is_relative_to(Path(config.archive).resolve())
-        ):
+        folder = folder_at(config.archive)
+        if config.metrics and folder and config.metrics.resolve().is_relative_to(folder.resolve()):
             problems.append("metrics: must not be in the archive")
     problems += _shared_folders(document)
     if problems:

@@ -6,22 +6,27 @@ a network that was away) cannot overwrite what the next one has committed. Remov
 conditions; like all that is small they have a limit of time, and end before the lease they began under could.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from zarr.abc.store import Store as ZarrStore
 
 from etl.errors import BusyError
-from etl.load.bucket_client import PATIENT, client, is_missing, refusal, settings_of
-from etl.load.bucket_lease import BucketLease, Version, version_of
+from etl.load.addresses import check_plain
+from etl.load.bucket_client import PATIENT, RETRIED, client, is_missing, refusal, settings_of
+from etl.load.bucket_lease import BucketLease, version_of
 from etl.load.bucket_zarr import BucketZarr
 from etl.load.holder import LEASE
+
+if TYPE_CHECKING:
+    from obstore import GetResult, ListResult, ObjectMeta, PutMode, PutResult, UpdateVersion
 
 Result = TypeVar("Result")
 
@@ -30,6 +35,9 @@ _AT_ONCE = 16
 
 _LARGE = 1 << 20
 """Bytes from which on an object may take long to be written."""
+
+_REMOVED_AT_ONCE = 1000
+"""Objects that one request removes, at most; S3 takes no more."""
 
 _LEASE_REQUEST = timedelta(seconds=10)
 """How long a request about a lease may take, and its retries."""
@@ -46,12 +54,15 @@ class _Held:
     """
 
     lease: BucketLease
-    seen: dict[str, Version] = field(default_factory=dict)
+    seen: "dict[str, UpdateVersion]" = field(default_factory=dict)
     copied: set[str] = field(default_factory=set)
 
 
 class Bucket:
     """An archive in a bucket, or below a prefix of one."""
+
+    _retried = RETRIED
+    """No retry begins later than this after the first try."""
 
     def __init__(self, url: str) -> None:
         """Describe the storage; nothing is requested yet.
@@ -66,10 +77,11 @@ class Bucket:
             StorageError: There are no credentials.
             UsageError: It is no such address, or the credentials are not configured as they should be.
         """
+        check_plain(url)
         self._url = url.rstrip("/")
         self._settings = settings_of(url)
-        self._store = client(self._url, self._settings)
-        self._patient = client(self._url, self._settings, PATIENT)
+        self._store = client(self._url, self._settings, retried=self._retried)
+        self._patient = client(self._url, self._settings, PATIENT, self._retried)
         self._held: dict[str, _Held] = {}
 
     def __str__(self) -> str:
@@ -124,12 +136,14 @@ class Bucket:
 
     def delete(self, prefix: str) -> None:
         """Remove an object, or all objects below a prefix."""
-        found = [entry["path"] for entry in self._list(f"{prefix}/")]
-        paths = [*found, prefix] if self._head(prefix) else found
-        if paths:
+        paths = [entry["path"] for entry in self._list(f"{prefix}/")]
+        if self._head(prefix):
+            paths.append(prefix)
+        for first in range(0, len(paths), _REMOVED_AT_ONCE):
+            removed = paths[first : first + _REMOVED_AT_ONCE]
             self._check(prefix)
-            self._told("remove", prefix, lambda: obstore.delete(self._store, paths))
-        self._forget(*paths)
+            self._told("remove", prefix, partial(obstore.delete, self._store, removed))
+            self._forget(*removed)
 
     def exists(self, key: str) -> bool:
         """Whether there is an object of that name, or one below it."""
@@ -137,7 +151,7 @@ class Bucket:
 
     def names(self, prefix: str) -> list[str]:
         """Names of the objects directly below the prefix, sorted, hidden ones left out."""
-        names = (entry["path"].rpartition("/")[2] for entry in self._level(prefix)["objects"])
+        names = (entry["path"].rpartition("/")[2] for entry in self._directly_below(prefix))
         return sorted(name for name in names if name[0] != ".")
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -154,9 +168,7 @@ class Bucket:
 
     def is_empty(self) -> bool:
         """Whether nothing has been written yet."""
-        level = self._level("")
-        names = [*level["common_prefixes"], *(entry["path"] for entry in level["objects"])]
-        return not any(name[0] != "." for name in names)
+        return not self.folders() and not self.names("")
 
     def size(self, prefix: str) -> int:
         """Bytes of all objects below the prefix."""
@@ -196,8 +208,8 @@ class Bucket:
             return
         known = held.seen.get(key)
         if known is None and key in held.copied:
-            known = version_of(self._head(key) or {})
-        mode: Any = dict(known) if known else "create"
+            known = version_of(self._head(key))
+        mode: PutMode = known or "create"
         written = self._tried(key, data, mode)
         if written is not None:
             self._note(key, written)
@@ -209,7 +221,7 @@ class Bucket:
             return
         if mode != "create" or found.meta["last_modified"] >= held.lease.taken:
             raise self._overtaken(key)
-        written = self._tried(key, data, dict(version_of(found.meta)))
+        written = self._tried(key, data, version_of(found.meta))
         if written is None:
             raise self._overtaken(key)
         self._note(key, written)
@@ -218,7 +230,7 @@ class Bucket:
         if self._tried(key, data, "create") is None and bytes(self._found(key).bytes()) != data:
             raise self._overtaken(key)
 
-    def _found(self, key: str) -> Any:  # noqa: ANN401 - as obstore has it
+    def _found(self, key: str) -> "GetResult":
         """An object that another writer has written; the storage said so."""
         try:
             return self._told("read", key, lambda: obstore.get(self._patient, key))
@@ -235,10 +247,10 @@ class Bucket:
     def _holding(self, key: str) -> _Held | None:
         return self._held.get(key.partition("/")[0] if "/" in key else "")
 
-    def _tried(self, key: str, data: bytes | memoryview, mode: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - as obstore has it
+    def _tried(self, key: str, data: bytes | memoryview, mode: "PutMode") -> "PutResult | None":
         """Write an object; None where its condition does not hold."""
 
-        def write() -> Mapping[str, Any] | None:
+        def write() -> "PutResult | None":
             try:
                 return self._written(key, data, mode)
             except (AlreadyExistsError, PreconditionError):
@@ -246,10 +258,9 @@ class Bucket:
 
         return self._told("write", key, write)
 
-    def _written(self, key: str, data: bytes | memoryview, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
+    def _written(self, key: str, data: bytes | memoryview, mode: "PutMode") -> "PutResult":
         store = self._store if len(data) < _LARGE else self._patient
-        result: Mapping[str, Any] = obstore.put(store, key, data, mode=mode, use_multipart=False)
-        return result
+        return obstore.put(store, key, data, mode=mode, use_multipart=False)
 
     def _overtaken(self, key: str) -> BusyError:
         return BusyError(
@@ -257,7 +268,7 @@ class Bucket:
             "nothing of it was overwritten; run the command again once that run has finished",
         )
 
-    def _note(self, key: str, meta: Mapping[str, Any]) -> None:
+    def _note(self, key: str, meta: "ObjectMeta | PutResult") -> None:
         held = self._holding(key)
         if held:
             held.seen[key] = version_of(meta)
@@ -269,19 +280,34 @@ class Bucket:
                 held.seen.pop(key, None)
                 held.copied.discard(key)
 
-    def _head(self, key: str) -> Mapping[str, Any] | None:
+    def _head(self, key: str) -> "ObjectMeta | None":
         return self._unless_missing(key, lambda: obstore.head(self._store, key))
 
-    def _level(self, prefix: str) -> Any:  # noqa: ANN401 - as obstore has it
+    def _level(self, prefix: str) -> "ListResult[Sequence[ObjectMeta]]":
         return self._told("read", prefix, lambda: obstore.list_with_delimiter(self._store, prefix or None))
 
-    def _list(self, prefix: str) -> Iterator[Any]:
+    def _directly_below(self, prefix: str) -> "Iterator[ObjectMeta]":
+        """The objects directly below a prefix; folder markers there look as the prefix itself."""
+        return (entry for entry in self._level(prefix)["objects"] if entry["path"] != prefix.rstrip("/"))
+
+    def _list(self, prefix: str) -> "Iterator[ObjectMeta]":
         pages = iter(obstore.list(self._store, prefix, chunk_size=1000))
         while True:
             page = self._told("read", prefix, lambda: next(pages, None))
             if page is None:
                 return
-            yield from page
+            for entry in page:
+                if not self._is_marker(entry, prefix):
+                    yield entry
+
+    def _is_marker(self, entry: "ObjectMeta", prefix: str) -> bool:
+        """Whether it is what consoles make of a folder: an empty object named `folder/`.
+
+        Obstore leaves the slash out, and finds no object of the name that is left.
+        """
+        if entry["path"] == prefix.rstrip("/"):
+            return True
+        return entry["size"] == 0 and self._head(entry["path"]) is None
 
     def _unless_missing(self, key: str, call: Callable[[], Result]) -> Result | None:
         try:

@@ -3,13 +3,17 @@
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from etl.errors import StorageError, UsageError
+from etl.load.addresses import without_secrets
 from etl.load.aws import s3_settings
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 CONNECTING = timedelta(seconds=10)
 PATIENT = timedelta(minutes=5)
@@ -29,6 +33,7 @@ _REASONS = {
     "ExpiredToken": ("the credentials have expired", "get new ones"),
     "InvalidToken": ("the session token is wrong", "check AWS_SESSION_TOKEN"),
     "NoSuchBucket": ("there is no such bucket", "create it, or check --archive and --endpoint-url"),
+    "ContainerNotFound": ("there is no such container", "create it, or check --archive"),
     "InvalidBucketName": ("a bucket cannot have that name", "check --archive"),
     "PermanentRedirect": ("the bucket is in another region", "set AWS_REGION"),
     "AuthorizationHeaderMalformed": ("the bucket is in another region", "set AWS_REGION"),
@@ -50,6 +55,9 @@ _WITHOUT_CODE = {
     "not yet implemented": "NotImplemented",
 }
 """What obstore says where the answer has no code."""
+
+_OF_AN_OBJECT = ("", "NoSuchKey", "BlobNotFound")
+"""Codes of answers that there is no such object; a web server's has none."""
 
 _SIGNS = (
     (re.compile(r"message: \"(Connection refused|No route to host|Network is unreachable)"), r"\1"),
@@ -73,7 +81,7 @@ def settings_of(url: str) -> Mapping[str, Any]:
 
 def client(
     url: str, settings: Mapping[str, Any], longest: timedelta = BRIEF, retried: timedelta = RETRIED
-) -> Any:  # noqa: ANN401 - one of obstore's stores
+) -> "ObjectStore":
     """A client for the objects below an address; nothing is requested yet.
 
     Args:
@@ -90,7 +98,10 @@ def client(
         "retry_config": {
             # As many as fit in the time.
             "max_retries": 100,
-            "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5)},
+            "backoff": {
+                "init_backoff": timedelta(seconds=0.2),
+                "max_backoff": min(timedelta(seconds=5), retried / 2),
+            },
             "retry_timeout": retried,
         },
     }
@@ -98,7 +109,7 @@ def client(
         return from_url(url.rstrip("/"), **limits, **settings)
     except (BaseError, ValueError) as error:
         raise UsageError(
-            f"{url} is no address of a bucket: {_first_line(error)}",
+            f"{url} is no address of a bucket: {_first_line(without_secrets(str(error)))}",
             "name a folder, or such as s3://bucket/folder",
         ) from None
 
@@ -111,13 +122,13 @@ def refusal(verb: str, where: str, error: Exception) -> StorageError:
         where: the address.
         error: obstore's error.
     """
-    reason, remedy = _reason(error)
-    return StorageError(f"cannot {verb} {where}: {reason}", remedy)
+    reason, remedy = _reason(error, where)
+    return StorageError(f"cannot {verb} {without_secrets(where)}: {reason}", remedy)
 
 
 def is_missing(error: FileNotFoundError) -> bool:
-    """Whether there is no such object, rather than no such bucket."""
-    return code_of(error) in {"", "NoSuchKey"} and "NoSuch" not in str(error).replace("NoSuchKey", "")
+    """Whether there is no such object, rather than no such bucket; what answers HEAD does not say which."""
+    return code_of(error) in _OF_AN_OBJECT and "NoSuchBucket" not in str(error)
 
 
 def code_of(error: Exception) -> str:
@@ -126,8 +137,8 @@ def code_of(error: Exception) -> str:
     return found[1] if found else ""
 
 
-def _reason(error: Exception) -> tuple[str, str]:
-    text, code = str(error), code_of(error)
+def _reason(error: Exception, where: str) -> tuple[str, str]:
+    text, code = without_secrets(str(error)), code_of(error)
     for words, meant in _WITHOUT_CODE.items():
         code = code or (meant if words in text else "")
     if code in _REASONS:
@@ -135,18 +146,21 @@ def _reason(error: Exception) -> tuple[str, str]:
     provider = re.match(r".* credential provider: \w+: (.*)", text)
     if provider:
         return f"no credentials can be had: {provider[1]}", "check AWS_PROFILE, or log in again"
+    to_check = "the address, and whether it is served" if _is_served(where) else "the address, --endpoint-url"
     for sign, meaning in _SIGNS:
         found = sign.search(text)
         if found:
-            host = re.search(r"https?://[^/\s?,]+", text)
+            host = re.search(r"https?://[^/\s,]+", text)
             return (
                 f"{host[0] if host else 'the storage'} cannot be reached: {found.expand(meaning)}",
-                "check the address, --endpoint-url and the network, then run it again",
+                f"check {to_check} and the network, then run it again",
             )
-    return _first_line(error), "check the address, the credentials and the network, then run it again"
+    return _first_line(text), "check the address, the credentials and the network, then run it again"
 
 
-def _first_line(error: Exception) -> str:
-    """What obstore says, without the query of addresses, which can hold secrets."""
-    line = str(error).strip().partition("\n")[0]
-    return re.sub(r"\?\S*", "", line)[:300]
+def _is_served(where: str) -> bool:
+    return where.startswith(("http:", "https:"))
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:300]

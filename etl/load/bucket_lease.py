@@ -9,10 +9,9 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -20,6 +19,10 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from etl.errors import BusyError, StorageError
 from etl.load.bucket_client import refusal
 from etl.load.holder import LEASE, acquire, own_name
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta, PutMode, PutResult, UpdateVersion
+    from obstore.store import ObjectStore
 
 LIFETIME = 120.0
 """Seconds after which a lease that was not renewed belongs to a process that is no more."""
@@ -30,13 +33,15 @@ _RENEWALS = 4
 _POLL_SECONDS = 2.0
 _TICK = 0.1
 
-Version = Mapping[str, str]
-"""Which of the writes of an object is meant, as obstore's conditions have it."""
 
-
-def version_of(meta: Mapping[str, Any]) -> Version:
-    """The version that an answer tells; empty where the storage tells none."""
-    return {name: meta[name] for name in ("e_tag", "version") if meta.get(name)}
+def version_of(meta: "ObjectMeta | PutResult | None") -> "UpdateVersion":
+    """Which of the writes of an object an answer tells of; empty where the storage does not say."""
+    version: UpdateVersion = {}
+    if meta and meta["e_tag"]:
+        version["e_tag"] = meta["e_tag"]
+    if meta and meta["version"]:
+        version["version"] = meta["version"]
+    return version
 
 
 class BucketLease:
@@ -46,7 +51,9 @@ class BucketLease:
         taken: a time by the storage's clock: what is older was written before the lease was taken.
     """
 
-    def __init__(self, store: Any, folder: str, where: str, wait: float, lifetime: float = LIFETIME) -> None:  # noqa: ANN401 - one of obstore's stores
+    def __init__(
+        self, store: "ObjectStore", folder: str, where: str, wait: float, lifetime: float = LIFETIME
+    ) -> None:
         """Describe the lease; nothing is requested yet.
 
         Args:
@@ -65,7 +72,7 @@ class BucketLease:
         self._lifetime = lifetime
         self._own: dict[str, object] = {**own_name(), "id": uuid.uuid4().hex, "seconds": lifetime}
         self._writes = 0
-        self._version: Version = {}
+        self._version: UpdateVersion = {}
         self._renewed = float("-inf")
         self._lost = False
         self._one_at_a_time = threading.Lock()
@@ -101,7 +108,7 @@ class BucketLease:
         # Where that fails it expires.
         with suppress(BaseError, OSError):
             if not self._lost:
-                self._put(b"", dict(self._version))
+                self._put(b"", self._version)
 
     def check(self) -> None:
         """Make sure that the lease is held, and will be for half of its lifetime.
@@ -119,7 +126,7 @@ class BucketLease:
     def _try(self) -> bytes | None:
         """Take the lease if it is free or expired; else tell what it says."""
         begun = _seconds()
-        mode: Any = "create"
+        mode: PutMode = "create"
         # Where there is none, somebody may have removed it under a process that is writing.
         inherited = True
         with suppress(FileNotFoundError):
@@ -127,7 +134,7 @@ class BucketLease:
             text = bytes(found.bytes())
             if text and not self._is_own(text) and not self._has_expired(text, found.meta):
                 return text
-            mode, inherited = dict(version_of(found.meta)), bool(text)
+            mode, inherited = version_of(found.meta), bool(text)
         try:
             self._version = self._put(self._text(), mode)
         except (AlreadyExistsError, PreconditionError):
@@ -149,7 +156,7 @@ class BucketLease:
         Raises:
             StorageError: It does not.
         """
-        stale: Any = dict(self._version)
+        stale: UpdateVersion | None = self._version
         if stale:
             self._renew()
             with suppress(AlreadyExistsError):
@@ -178,7 +185,7 @@ class BucketLease:
                 if self._lost:
                     break
                 try:
-                    self._version = self._put(self._text(), dict(self._version))
+                    self._version = self._put(self._text(), self._version)
                 except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                     # Passed to another, or renewed before, and the answer was lost.
                     self._lost = not self._look_again()
@@ -216,10 +223,10 @@ class BucketLease:
     def _is_own(self, text: bytes) -> bool:
         return f'"{self._own["id"]}"'.encode() in text
 
-    def _put(self, text: bytes, mode: Any) -> Version:  # noqa: ANN401 - as obstore has it
+    def _put(self, text: bytes, mode: "PutMode") -> "UpdateVersion":
         return version_of(obstore.put(self._store, self._key, text, mode=mode, use_multipart=False))
 
-    def _has_expired(self, text: bytes, meta: Mapping[str, Any]) -> bool:
+    def _has_expired(self, text: bytes, meta: "ObjectMeta") -> bool:
         try:
             lifetime = float(json.loads(text)["seconds"])
         except (ValueError, KeyError, TypeError):

@@ -7,16 +7,13 @@ the objects survive a power loss. The order of these calls is therefore the orde
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Protocol
 
 from zarr.abc.store import Store as ZarrStore
 
-from etl.errors import UsageError
+from etl.load.addresses import folder_at
 from etl.load.bucket import Bucket
 from etl.load.folder import LocalFolder
-
-_BUCKETS = ("s3", "gs", "az", "abfs", "abfss")
 
 
 class Store(Protocol):
@@ -112,20 +109,11 @@ class Store(Protocol):
 
 
 def open_store(address: str) -> Store:
-    """The storage at an address: the path of a folder, `file://…`, `s3://…`, `gs://…` or `az://…`.
+    """The storage at an address: the path of a folder, `file:///…`, `s3://…`, `gs://…` or `az://…`.
 
     Raises:
+        StorageError: There are no credentials for it.
         UsageError: It is no such address.
     """
-    if not address.strip():
-        raise UsageError("the archive's name is empty", "name a folder or a bucket with --archive")
-    scheme, separator, rest = address.partition("://")
-    if not separator:
-        return LocalFolder(Path(address.removeprefix("file:")))
-    if scheme == "file":
-        return LocalFolder(Path(rest))
-    if scheme not in _BUCKETS:
-        raise UsageError(
-            f"{address} is no address of a folder or a bucket", "name such as s3://bucket/folder"
-        )
-    return Bucket(address)
+    folder = folder_at(address)
+    return Bucket(address) if folder is None else LocalFolder(folder)
