@@ -12,7 +12,7 @@ import requests
 
 import etl
 from etl.demo.service import StandIn
-from tests.load.buckets import BUCKET, clean, faults, outlive_all, raw, read, s3_server, variables
+from tests.load.buckets import BUCKET, clean, faults, in_fork, outlive_all, raw, read, s3_server, variables
 from tests.program import Ended, run, with_token
 
 PLACE = f"s3://{BUCKET}/ndvi"
@@ -35,8 +35,14 @@ def server(shared_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     allow_all(shared_server)
 
 
-def into(place: str, service: StandIn, *options: str, **more: str) -> Ended:
-    return run("convert", "Europe", "--archive", place, *options, variables=with_token(service) | more)
+def into(service: StandIn, server: str, *options: str, **more: str) -> Ended:
+    arguments = ("convert", "Europe", "--archive", PLACE, *options)
+    return in_fork(server, *arguments, variables_too=with_token(service) | more)
+
+
+def into_started(service: StandIn, *options: str, **more: str) -> Ended:
+    """As a process of its own, which has the variables of this one and no others."""
+    return run("convert", "Europe", "--archive", PLACE, *options, variables=with_token(service) | more)
 
 
 def objects(server: str) -> dict[str, str]:
@@ -77,7 +83,9 @@ def without_variables(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 
 @pytest.mark.parametrize("command", [["convert", "Europe"], ["info"], ["verify"], ["catalog"]])
 def test_a_bucket_that_is_not_there(service: StandIn, server: str, command: list[str]) -> None:
-    ended = run(*command, "--archive", "s3://no-such-bucket/ndvi", variables=with_token(service))
+    arguments = (*command, "--archive", "s3://no-such-bucket/ndvi")
+
+    ended = in_fork(server, *arguments, variables_too=with_token(service))
 
     assert ended.code == 1
     assert "s3://no-such-bucket/ndvi" in ended.error
@@ -87,7 +95,7 @@ def test_a_bucket_that_is_not_there(service: StandIn, server: str, command: list
 def test_a_key_that_is_not_known(service: StandIn, server: str) -> None:
     account(server, *WRITER)
 
-    ended = into(PLACE, service)
+    ended = into(service, server)
 
     assert ended.code == 1
     assert "the access key is not known there; check AWS_ACCESS_KEY_ID" in ended.error
@@ -96,7 +104,7 @@ def test_a_key_that_is_not_known(service: StandIn, server: str) -> None:
 def test_a_secret_that_is_wrong_is_told_and_not_shown(service: StandIn, server: str) -> None:
     key = account(server, *WRITER)
 
-    ended = into(PLACE, service, **{**key, "AWS_SECRET_ACCESS_KEY": "hush-hush"})
+    ended = into(service, server, **{**key, "AWS_SECRET_ACCESS_KEY": "hush-hush"})
 
     assert ended.code == 1
     assert "the secret key is wrong; check AWS_SECRET_ACCESS_KEY" in ended.error
@@ -106,13 +114,13 @@ def test_a_secret_that_is_wrong_is_told_and_not_shown(service: StandIn, server: 
 def test_an_account_that_may_only_read(
     service: StandIn, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert into(PLACE, service, "--end", "2021-03-05").code == 0
+    assert into(service, server, "--end", "2021-03-05").code == 0
     before = objects(server)
     reader = account(server, "s3:GetObject", "s3:ListBucket")
 
-    ended = into(PLACE, service, **reader)
-    told = run("info", "--archive", PLACE, variables=reader)
-    verified = run("verify", "--archive", PLACE, variables=reader)
+    ended = into(service, server, **reader)
+    told = in_fork(server, "info", "--archive", PLACE, variables_too=reader)
+    verified = in_fork(server, "verify", "--archive", PLACE, variables_too=reader)
 
     assert ended.code == 1
     assert (
@@ -127,8 +135,8 @@ def test_an_account_that_may_only_read(
 def test_an_account_that_may_do_what_is_needed_and_no_more(service: StandIn, server: str) -> None:
     writer = account(server, *WRITER)
 
-    assert into(PLACE, service, **writer).code == 0
-    assert into(PLACE, service, "--rebuild", **writer).code == 0
+    assert into(service, server, **writer).code == 0
+    assert into(service, server, "--rebuild", **writer).code == 0
 
 
 @pytest.mark.parametrize(
@@ -142,29 +150,29 @@ def test_an_account_that_may_do_what_is_needed_and_no_more(service: StandIn, ser
 def test_a_storage_that_refuses_in_the_middle_of_a_run(
     service: StandIn, server: str, status: int, code: str, told: str
 ) -> None:
-    assert into(PLACE, service, "--end", "2021-03-05").code == 0
+    assert into(service, server, "--end", "2021-03-05").code == 0
     before = objects(server)
     faults(server, {"fault": "answer", "conditional": True, "status": status, "code": code, "skip": 6})
 
-    ended = into(PLACE, service)
+    ended = into(service, server)
 
     faults(server)
     assert ended.code == 1
     assert told in ended.error
     assert objects(server)[ROOT] == before[ROOT]
     outlive_all(server, "ndvi/europe")
-    assert into(PLACE, service).code == 0
-    assert run("verify", "--archive", PLACE).code == 0
+    assert into(service, server).code == 0
+    assert in_fork(server, "verify", "--archive", PLACE).code == 0
 
 
 @pytest.mark.parametrize("method", ["create", "replace"])
 def test_a_storage_that_ignores_conditions_is_not_used(service: StandIn, server: str, method: str) -> None:
     if method == "replace":
-        assert into(PLACE, service, "--end", "2021-03-05").code == 0
+        assert into(service, server, "--end", "2021-03-05").code == 0
     before = objects(server)
     faults(server, {"fault": "ignore_conditions"})
 
-    ended = into(PLACE, service)
+    ended = into(service, server)
 
     assert ended.code == 1
     assert "the storage does not keep the conditions of writes (If-None-Match, If-Match)" in ended.error
@@ -175,7 +183,7 @@ def test_a_storage_that_ignores_conditions_is_not_used(service: StandIn, server:
 def test_a_storage_that_knows_no_conditions_is_not_used(service: StandIn, server: str) -> None:
     faults(server, {"fault": "answer", "conditional": True, "status": 501, "code": "NotImplemented"})
 
-    ended = into(PLACE, service)
+    ended = into(service, server)
 
     assert ended.code == 1
     assert "the storage knows no conditional writes" in ended.error
@@ -183,22 +191,22 @@ def test_a_storage_that_knows_no_conditions_is_not_used(service: StandIn, server
 
 
 def test_an_archive_of_a_newer_version(service: StandIn, server: str) -> None:
-    assert into(PLACE, service, "--end", "2021-03-05").code == 0
+    assert into(service, server, "--end", "2021-03-05").code == 0
     root = json.loads(read(server, ROOT))
     root["attributes"]["ndvi_archive_format"] = 99
     obstore.put(raw(server), ROOT, json.dumps(root).encode())
     before = objects(server)
 
     for command in (["convert", "Europe"], ["convert", "Europe", "--rebuild"], ["catalog"], ["verify"]):
-        ended = run(*command, "--archive", PLACE, variables=with_token(service))
+        ended = in_fork(server, *command, "--archive", PLACE, variables_too=with_token(service))
         assert ended.code == 6, command
-    assert "has format 99" in into(PLACE, service).error
+    assert "has format 99" in into(service, server).error
     after = objects(server)
     assert {key: after[key] for key in before} == before
 
 
 def test_an_endpoint_that_is_no_url(service: StandIn) -> None:
-    ended = into(PLACE, service, "--endpoint-url", "localhost:9000")
+    ended = into_started(service, "--endpoint-url", "localhost:9000")
 
     assert ended.code == 2
     assert "'localhost:9000' is no URL such as https://" in ended.err
@@ -209,7 +217,7 @@ def test_no_credentials_at_all(
 ) -> None:
     without_variables(monkeypatch, tmp_path)
 
-    ended = into(PLACE, service, "--endpoint-url", server)
+    ended = into_started(service, "--endpoint-url", server)
 
     assert ended.code == 1
     assert ended.error.startswith("there are no credentials for s3://; set AWS_ACCESS_KEY_ID")
@@ -220,7 +228,7 @@ def test_a_profile_that_is_not_there(
 ) -> None:
     without_variables(monkeypatch, tmp_path)
 
-    ended = into(PLACE, service, AWS_PROFILE="work")
+    ended = into_started(service, AWS_PROFILE="work")
 
     assert ended.code == 2
     assert "The config profile (work) could not be found; check AWS_PROFILE" in ended.error
@@ -232,7 +240,7 @@ def test_a_process_for_credentials_that_fails(
     without_variables(monkeypatch, tmp_path)
     (tmp_path / "config").write_text("[default]\ncredential_process = false\n")
 
-    ended = into(PLACE, service, "--endpoint-url", server)
+    ended = into_started(service, "--endpoint-url", server)
 
     assert ended.code == 1
     assert "no credentials can be had for s3://" in ended.error
@@ -253,7 +261,7 @@ def test_account_region_and_endpoint_come_from_a_profile(
         f"[services mine]\ns3 =\n  endpoint_url = {server}\n"
     )
 
-    ended = into(PLACE, service, AWS_PROFILE="work")
+    ended = into_started(service, AWS_PROFILE="work")
 
     assert ended.code == 0, ended.err
 
@@ -261,7 +269,7 @@ def test_account_region_and_endpoint_come_from_a_profile(
 def test_a_public_bucket_is_read_without_an_account(
     service: StandIn, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert into(PLACE, service).code == 0
+    assert into(service, server).code == 0
     client = boto3.client("s3", "eu-central-1", endpoint_url=server)
     client.put_bucket_acl(Bucket=BUCKET, ACL="public-read")
     for key in objects(server):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import obstore
@@ -14,6 +15,8 @@ import requests
 from obstore.store import S3Store
 
 from etl.load.bucket import Bucket
+from tests.forked import started
+from tests.program import Ended
 
 BUCKET = "archives"
 CREDENTIALS = {
@@ -87,6 +90,16 @@ def outlive_all(address: str, *folders: str) -> None:
         with suppress(FileNotFoundError):
             if read(address, f"{folder}/.lease"):
                 outlive(address, folder)
+
+
+def in_fork(address: str, *arguments: str, variables_too: Mapping[str, str] | None = None) -> Ended:
+    """Run the program on archives in the bucket to its end, without its output."""
+    with TemporaryDirectory() as folder:
+        err = Path(folder, "err")
+        process = started(*arguments, variables=variables(address) | dict(variables_too or {}), err=err)
+        process.join(120)
+        assert process.exitcode is not None, "it hangs"
+        return Ended(process.exitcode, "", err.read_text())
 
 
 class WatchedBucket(Bucket):
