@@ -9,7 +9,7 @@ from etl.cli.output import Output
 from etl.errors import UsageError
 from etl.load.stores import open_store
 from etl.serve.app import build_app
-from etl.serve.continents import Continents
+from etl.serve.continents import Continents, Damaged
 from etl.serve.server import listen, serve_on, url_of
 
 
@@ -25,10 +25,14 @@ def serve(output: Output, archive: str, host: str, port: int) -> None:
     and the STAC Browser where they were built in.
     """
     store = open_store(archive)
-    if not Continents(store).all():
+    found = Continents(store).all()
+    if not found:
         raise UsageError(
             f"there is no archive in {archive}", "check --archive, or run ndvi-archive convert first"
         )
+    damaged = [each.error for each in found if isinstance(each, Damaged)]
+    if len(damaged) == len(found):
+        raise damaged[0]
     app = build_app(store)
     with listen(host, port) as listening:
         url = url_of(listening)

@@ -48,9 +48,13 @@ class Damaged:
 
     Attributes:
         folder: its folder in the archive.
+        what: why, without where the archive is kept.
+        error: the same in full, for those who keep it.
     """
 
     folder: str
+    what: str
+    error: IncompatibleError
 
 
 class Continents:
@@ -76,8 +80,9 @@ class Continents:
         if continent is None or of_root != root:
             try:
                 inventory = read_inventory(self._store, folder)
-            except IncompatibleError:
-                return Damaged(folder)
+            except IncompatibleError as error:
+                place = self._store.location(folder)
+                return Damaged(folder, error.what.replace(place, folder), error)
             if inventory is None or len(inventory) == 0:
                 return None
             continent = _continent(inventory)

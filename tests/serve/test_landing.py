@@ -1,6 +1,7 @@
 """The page `/`."""
 
 import html
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -93,12 +94,20 @@ def test_a_damaged_continent_does_not_hide_the_others(archive: Path) -> None:
     store = LocalFolder(archive)
     for name in ("Europe", "Africa"):
         Continent(store, name, GRID).append(["S3A"])
+    newer = json.loads(store.get("europe/ndvi.zarr/zarr.json") or b"")
+    newer["attributes"]["ndvi_archive_format"] = 99
     store.put("africa/ndvi.zarr/zarr.json", b"{}")
+    store.put("asia/ndvi.zarr/zarr.json", json.dumps(newer).encode())
 
     with serving(archive) as server:
         page = ask(server.url, "/").body.decode()
 
-    assert "<strong>africa</strong> cannot be read: it is damaged." in page
+    assert (
+        "<strong>africa</strong> cannot be read: africa/ndvi.zarr is not an archive of this program, or its"
+        " zarr.json is damaged." in page
+    )
+    assert "<strong>asia</strong> cannot be read: asia/ndvi.zarr has format 99; this program knows" in page
+    assert str(archive) not in page
     assert '<h2 id="name-europe">Europe</h2>' in page
 
 

@@ -91,3 +91,21 @@ def test_what_is_committed_meanwhile_is_served(europe: Continent, archive: Path)
         changed = ask(server.url, "/").body
         assert b"Africa" in changed
         assert b"S3A 2, S3B 1" in changed
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [(99, "has format 99; this program knows format"), (None, "is not an archive of this")],
+)
+def test_an_archive_of_which_nothing_can_be_read_is_not_served(
+    europe: Continent, archive: Path, version: int | None, said: str
+) -> None:
+    path = archive / "europe/ndvi.zarr/zarr.json"
+    root = json.loads(path.read_text())
+    root["attributes"]["ndvi_archive_format"] = version
+    path.write_text(json.dumps(root if version else {}))
+
+    ended = run("serve", "--archive", archive, "--port", "0")
+
+    assert ended.code == 6
+    assert f"{archive}/europe/ndvi.zarr {said}" in ended.error
