@@ -85,7 +85,7 @@ def deferred() -> Iterator[None]:
     finally:
         _depth -= 1
         if not _depth:
-            _raise_asked()
+            raise_if_asked()
 
 
 def at_once(call: Callable[[], Result]) -> Result:
@@ -98,14 +98,19 @@ def at_once(call: Callable[[], Result]) -> Result:
     global _depth  # noqa: PLW0603 - signals belong to the process
     depth, _depth = _depth, 0
     try:
-        _raise_asked()
+        raise_if_asked()
         return call()
     finally:
         _depth = depth
 
 
-def _raise_asked() -> None:
-    """Raise why the run is to end, unless that is on its way already."""
+def raise_if_asked() -> None:
+    """Raise why the run is to end, unless that is on its way already; within `deferred`, too.
+
+    Raises:
+        Interrupted: A signal came.
+        DeadlineError: The deadline passed.
+    """
     raised = sys.exc_info()[1]
     while raised is not None and raised is not _asked:
         raised = raised.__context__

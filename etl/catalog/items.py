@@ -5,6 +5,7 @@ europe/items/2021/2021-03/catalog.json
 europe/items/2021/2021-03/europe-20210301t100000-s3a.json, and the frame's quicklook, .png
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,6 +120,15 @@ def item_key(inventory: Inventory, position: int) -> str:
 def image_key(key: str) -> str:
     """Key of the quicklook of the item with a key."""
     return f"{key.removesuffix('.json')}.png"
+
+
+def is_ours(folder: str, key: str) -> bool:
+    """Whether a key is of an item, a quicklook or a catalog; there need not be such a frame."""
+    ours = (
+        rf"{folder}/{ITEMS}/(?P<year>\d{{4}})/({CATALOG}|(?P=year)-\d\d/"
+        rf"({CATALOG}|{folder}-(?P=year)\d{{4}}t\d{{6}}-s3\w\.(json|png)))"
+    )
+    return re.fullmatch(ours, key) is not None
 
 
 def build_item(around: Surroundings, position: int, seen_from: str | None = None) -> Document:

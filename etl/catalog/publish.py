@@ -6,8 +6,8 @@ from pathlib import Path
 from etl.catalog.collection import OVERVIEW, THUMBNAIL, build_collection, shown_frame
 from etl.catalog.documents import put_changed, to_json
 from etl.catalog.export import build_export
-from etl.catalog.items import Surroundings, items_folder
-from etl.catalog.publish_items import Told, known_keys, publish_items, remove_stale
+from etl.catalog.items import Surroundings, is_ours, items_folder
+from etl.catalog.publish_items import known_keys, publish_items, remove_stale
 from etl.catalog.quicklook import OVERVIEW_PIXELS, THUMBNAIL_PIXELS, quicklook
 from etl.catalog.root import build_catalog, find_children
 from etl.catalog.style import EXPORT, Choices, Style, chosen_style
@@ -15,6 +15,7 @@ from etl.catalog.templates import load_template
 from etl.errors import UsageError
 from etl.load.inventory import CATALOG, COLLECTION, Inventory, read_inventory
 from etl.load.stores import Store
+from etl.report import Told
 
 _PATIENCE = 600.0
 """Seconds to wait for others that write the catalog, which takes each of them a moment."""
@@ -88,7 +89,7 @@ def _is_published(inventory: Inventory, style: Style, collection: bytes) -> bool
     if not set(names) <= set(store.names(folder)):
         return False
     known = set(known_keys(inventory)) if style.items == "frame" else set()
-    return known == set(store.keys(items_folder(folder)))
+    return known == {key for key in store.keys(items_folder(folder)) if is_ours(folder, key)}
 
 
 def _write_below(around: Surroundings, style: Style, told: Told | None) -> int:

@@ -5,6 +5,7 @@ they, and none of them is read.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from etl.catalog.documents import put_changed, to_json
@@ -14,6 +15,7 @@ from etl.catalog.items import (
     Surroundings,
     build_item,
     image_key,
+    is_ours,
     item_key,
     items_folder,
     month_key,
@@ -25,10 +27,10 @@ from etl.catalog.periods import build_month, build_year, digest
 from etl.catalog.quicklook import quicklook
 from etl.load.inventory import Inventory
 from etl.load.stores import Store
-from etl.signals import at_once
+from etl.report import Told
+from etl.signals import raise_if_asked
 
-Told = Callable[[int, int], None]
-"""Called with the number of items that are done, and of all that are to be looked at or drawn."""
+log = logging.getLogger(__name__)
 
 
 def publish_items(around: Surroundings, told: Told | None = None) -> int:
@@ -40,7 +42,7 @@ def publish_items(around: Surroundings, told: Told | None = None) -> int:
 
     Args:
         around: what the items are within.
-        told: is told how far it is.
+        told: is told how many items are done, of all that are to be looked at or drawn.
 
     Returns:
         Bytes written.
@@ -76,7 +78,9 @@ def publish_items(around: Surroundings, told: Told | None = None) -> int:
 
 
 def remove_stale(store: Store, folder: str, inventory: Inventory | None) -> None:
-    """Remove what is no item, quicklook or catalog of the frames; call it when nothing links to it any more.
+    """Remove items, quicklooks and catalogs of no frame; call it when nothing links to them any more.
+
+    What else there is was put there by others, and stays.
 
     Args:
         store: the archive's storage.
@@ -86,10 +90,20 @@ def remove_stale(store: Store, folder: str, inventory: Inventory | None) -> None
     Raises:
         StorageError: The storage refuses to remove it.
     """
-    if inventory is None:
+    known = set() if inventory is None else set(known_keys(inventory))
+    present = set(store.keys(items_folder(folder)))
+    others = {key for key in present if not is_ours(folder, key)}
+    if others:
+        log.warning(
+            "%s was not written by this program, and stays there%s",
+            store.location(min(others)),
+            f", as do {len(others) - 1} more" if len(others) > 1 else "",
+            extra={"event": "others_among_items", "fields": {"keys": sorted(others)}},
+        )
+    elif inventory is None:
         store.delete(items_folder(folder))
         return
-    for key in sorted(set(store.keys(items_folder(folder))) - set(known_keys(inventory))):
+    for key in sorted(present - known - others):
         store.delete(key)
 
 
@@ -135,7 +149,8 @@ def _publish_month(
         item = build_item(around, position)
         found = store.get(key) if key in present else None
         if image_key(key) not in present or not _shows_same(found, item):
-            written += at_once(lambda: 0) + _draw(inventory, position, key, data)
+            raise_if_asked()
+            written += _draw(inventory, position, key, data)
         elif found != data:
             redescribed[key] = data
         one_done()

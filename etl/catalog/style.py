@@ -1,7 +1,7 @@
 """How a continent is catalogued: what was chosen for it once stays, until something else is chosen."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -104,6 +104,9 @@ def chosen_style(store: Store, folder: str, choices: Choices) -> Style:
         # Of a first run with items that was interrupted, or the collection was lost.
         items = "frame"
     geoparquet = before.geoparquet if choices.geoparquet is None else choices.geoparquet
+    if geoparquet is None and store.exists(f"{folder}/{EXPORT}"):
+        # The collection was lost.
+        geoparquet = True
     if choices.geoparquet and items != "frame":
         raise UsageError("there are no items to export", "add --items frame")
     if choices.geoparquet and not can_export():
@@ -116,7 +119,7 @@ def chosen_style(store: Store, folder: str, choices: Choices) -> Style:
 
 
 def chosen_address(store: Store, choices: Choices) -> Address:
-    """The archive's address: as given now, else as its catalog has it.
+    """The archive's address: as given now, else as its catalog has it, or any collection.
 
     Raises:
         UsageError: The one given cannot be used.
@@ -124,7 +127,16 @@ def chosen_address(store: Store, choices: Choices) -> Address:
     """
     if choices.public_url is not None:
         return address_of(choices.public_url)
-    return style_of(_read(store, CATALOG), CATALOG).address
+    catalog = _read(store, CATALOG)
+    if catalog:
+        return style_of(catalog, CATALOG).address
+    of_collections = (style_of(_read(store, key), key).address for key in _collections(store))
+    return next((address for address in of_collections if address.public_url is not None), Address())
+
+
+def _collections(store: Store) -> Iterator[str]:
+    for folder in store.folders():
+        yield f"{folder}/{COLLECTION}"
 
 
 def _read(store: Store, key: str) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ from etl.catalog.verify_items import check_items
 from etl.catalog.verify_quicklooks import check_quicklooks
 from etl.load.inventory import CATALOG, COLLECTION, Inventory
 from etl.load.stores import Store
-from etl.load.verify.findings import Difference, Verdict, differences
+from etl.load.verify.findings import MOST_NAMED, Difference, Verdict, differences
 from etl.load.verify.snapshot import read_json
 
 _WRITTEN = ("id", "title", "description", "license", "stac_version")
@@ -29,7 +29,6 @@ _WRITTEN = ("id", "title", "description", "license", "stac_version")
 
 _NO_TEXTS = Template(Path(COLLECTION), {"id": "", "title": "", "description": ""})
 _REMEDY = "the next run of convert writes it anew"
-_MOST_NAMED = 20
 _SOFTWARE = "processing:software"
 """Of another version of the program than this one, an archive is as sound."""
 
@@ -71,10 +70,10 @@ def check_collection(
             " the next one brings it up to date"
         )
         wrong, shown = [], earlier
-    for difference in wrong[:_MOST_NAMED]:
+    for difference in wrong[:MOST_NAMED]:
         verdict.found("catalog", str(difference), key)
-    if wrong[_MOST_NAMED:]:
-        verdict.found("catalog", f"{len(wrong) - _MOST_NAMED} more fields differ; {_REMEDY}", key)
+    if wrong[MOST_NAMED:]:
+        verdict.found("catalog", f"{len(wrong) - MOST_NAMED} more fields differ; {_REMEDY}", key)
     title = load_template(CATALOG, templates).fill({})["title"]
     style = style_of(found, key)
     whole = _collection(found, shown, load_template(COLLECTION, templates), title)
@@ -201,7 +200,7 @@ def _check_texts(
             " compared too"
         )
         return
-    for difference in wrong[:_MOST_NAMED]:
+    for difference in wrong[:MOST_NAMED]:
         verdict.found("catalog", f"{difference}; {_REMEDY}", key)
 
 

@@ -4,7 +4,6 @@ A run writes items before the catalogs that link to them, and the collection aft
 shows fewer frames than the store has, and items that nothing leads to yet, are no faults.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from etl.catalog.items import (
     Surroundings,
     build_item,
     image_key,
+    is_ours,
     item_key,
     items_folder,
     month_key,
@@ -23,14 +23,10 @@ from etl.catalog.items import (
 )
 from etl.catalog.periods import build_month, build_year, digest
 from etl.catalog.publish_items import known_keys
-from etl.catalog.style import EXPORT, ITEMS, Style, can_export
-from etl.catalog.verify_quicklooks import check_quicklook, sound_frame
-from etl.load.inventory import CATALOG
-from etl.load.verify.findings import Verdict, differences
+from etl.catalog.style import EXPORT, Style, can_export
+from etl.catalog.verify_quicklooks import REMEDY, check_quicklook, sound_frame
+from etl.load.verify.findings import MOST_NAMED, Verdict, differences
 from etl.load.verify.snapshot import read_json
-
-_REMEDY = "remove it, then run convert"
-_MOST_NAMED = 20
 
 _DRAWN = 12
 """So many quicklooks, spread over the archive, are drawn anew."""
@@ -61,18 +57,17 @@ def check_items(
         _check_years(around, shown, present, found)
         if with_pixels:
             _check_images(around, published, present, found)
-    elif present:
+    elif ours := [key for key in present if is_ours(inventory.folder, key)]:
         verdict.note(
-            f"nothing leads to the {len(present)} objects in {items_folder(inventory.folder)}: a run is under"
+            f"nothing leads to the {len(ours)} objects in {items_folder(inventory.folder)}: a run is under"
             " way, or was interrupted; the next one puts that in order"
         )
-    if style.items == "frame":
-        _check_strays(around, present, found)
+    _check_strays(around, style, present, found)
     _check_export(around, style, shown, found, with_content=with_pixels)
-    for finding in found.findings[:_MOST_NAMED]:
+    for finding in found.findings[:MOST_NAMED]:
         verdict.findings.append(finding)
-    if found.findings[_MOST_NAMED:]:
-        more = len(found.findings) - _MOST_NAMED
+    if found.findings[MOST_NAMED:]:
+        more = len(found.findings) - MOST_NAMED
         verdict.found("catalog", f"{more} more findings in the items", items_folder(inventory.folder))
     for note in found.notes:
         verdict.note(note)
@@ -88,7 +83,7 @@ def _check_months(around: Surroundings, shown: int, present: set[str], verdict: 
             continue
         found = read_json(inventory.store, key)
         if isinstance(found, str):
-            verdict.found("catalog", f"{found}; {_REMEDY}", key)
+            verdict.found("catalog", f"{found}; {REMEDY}", key)
         count = _count(found, "item") if isinstance(found, dict) else 0
         linked = _as_many(count, due, positions)
         items = [_check_item(around, position, present, verdict) for position in linked]
@@ -105,7 +100,7 @@ def _check_item(around: Surroundings, position: int, present: set[str], verdict:
         verdict.found("catalog", "is missing; the next run of convert writes it anew", image_key(key))
     found = read_json(store, key)
     if isinstance(found, str):
-        verdict.found("catalog", f"{found}; {_REMEDY}", key)
+        verdict.found("catalog", f"{found}; {REMEDY}", key)
     else:
         _compare(found, build_item(around, position), key, verdict)
     return store.get(key)
@@ -121,7 +116,7 @@ def _check_years(around: Surroundings, shown: int, present: set[str], verdict: V
             continue
         found = read_json(inventory.store, key)
         if isinstance(found, str):
-            verdict.found("catalog", f"{found}; {_REMEDY}", key)
+            verdict.found("catalog", f"{found}; {REMEDY}", key)
             continue
         linked = _as_many(_count(found, "child"), due, its_months)
         _compare(found, build_year(around, year, linked), key, verdict)
@@ -139,21 +134,17 @@ def _check_images(
             check_quicklook(inventory, key, ITEM_PIXELS, values, verdict)
 
 
-def _check_strays(around: Surroundings, present: set[str], verdict: Verdict) -> None:
+def _check_strays(around: Surroundings, style: Style, present: set[str], verdict: Verdict) -> None:
     """What belongs to no frame: left over where it looks like ours, else not from here."""
     inventory = around.inventory
     folder = inventory.folder
-    ours = re.compile(
-        rf"{folder}/{ITEMS}/(?P<year>\d{{4}})/({CATALOG}|(?P=year)-\d\d/"
-        rf"({CATALOG}|{folder}-(?P=year)\d{{4}}t\d{{6}}-s3\w\.(json|png)))"
-    )
     left = 0
     for key in sorted(present - set(known_keys(inventory))):
-        if ours.fullmatch(key):
+        if is_ours(folder, key):
             left += 1
         else:
             verdict.found("catalog", "does not belong into the archive", key)
-    if left:
+    if left and style.items == "frame":
         verdict.note(
             f"{left} objects in {items_folder(folder)} are of frames that are not archived: a run that"
             " replaced them is under way, or was interrupted; the next one removes them"
@@ -176,7 +167,7 @@ def _check_export(
         try:
             found = read_export(data)
         except ValueError:
-            verdict.found("catalog", f"is no STAC-GeoParquet file; {_REMEDY}", key)
+            verdict.found("catalog", f"is no STAC-GeoParquet file; {REMEDY}", key)
             return
         linked = _as_many(len(found), range(shown), range(len(inventory)))
         expected = read_export(build_export(around, linked))
@@ -200,7 +191,7 @@ def _compare(found: Document, expected: Any, key: str, verdict: Verdict) -> None
     wrong = list(differences(_without_titles(found), _without_titles(expected)))
     if wrong:
         more = f", and {len(wrong) - 1} more fields differ" if wrong[1:] else ""
-        verdict.found("catalog", f"{wrong[0]}{more}; {_REMEDY}", key)
+        verdict.found("catalog", f"{wrong[0]}{more}; {REMEDY}", key)
 
 
 def _without_titles(document: Document) -> Document:

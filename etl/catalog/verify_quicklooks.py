@@ -13,7 +13,8 @@ from etl.errors import IncompatibleError
 from etl.load.inventory import Inventory
 from etl.load.verify.findings import Verdict
 
-_REMEDY = "remove it, then run convert"
+REMEDY = "remove it, then run convert"
+"""How what is derived, and damaged, is made anew."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -56,15 +57,15 @@ def check_quicklook(
     shape = _png_shape(data)
     expected = quicklook_shape(inventory.grid.rows, inventory.grid.columns, longest)
     if shape is None:
-        verdict.found("catalog", f"is no whole PNG image; {_REMEDY}", key)
+        verdict.found("catalog", f"is no whole PNG image; {REMEDY}", key)
     elif shape != expected:
         verdict.found(
             "catalog",
-            f"has {shape[1]} × {shape[0]} pixels, not {expected[1]} × {expected[0]}; {_REMEDY}",
+            f"has {shape[1]} × {shape[0]} pixels, not {expected[1]} × {expected[0]}; {REMEDY}",
             key,
         )
     elif values is not None and not _shows(data, quicklook(values, longest)):
-        verdict.found("catalog", f"does not show the frame that the catalog says; {_REMEDY}", key)
+        verdict.found("catalog", f"does not show the frame that the catalog says; {REMEDY}", key)
 
 
 def sound_frame(inventory: Inventory, position: int) -> NDArray[np.int16] | None:

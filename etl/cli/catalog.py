@@ -53,11 +53,16 @@ def catalog(  # noqa: PLR0917 - Click passes one value an option
     """
     choices = Choices(items, geoparquet, public_url)
     with ending_on_signals(), output.progress(bar=progress) as show:
-        done = catalogue(open_store(archive), templates, choices, wait, show)
-    output.result(
-        "\n".join(map(_line, done)) or "no frames are archived yet",
-        json_line({"archive": archive, "continents": [asdict(each) for each in done]}),
-    )
+        done, failed = catalogue(open_store(archive), templates, choices, wait, show)
+    if done or not failed:
+        output.result(
+            "\n".join(map(_line, done)) or "no frames are archived yet",
+            json_line({"archive": archive, "continents": [asdict(each) for each in done]}),
+        )
+    for other in failed[1:]:
+        output.error(str(other), other.exit_code)
+    if failed:
+        raise failed[0]
 
 
 def _line(done: Catalogued) -> str:

@@ -43,6 +43,7 @@ EVENTS: Mapping[str, str] = {
     "group_replaced": "a rebuild is done: its frames are those of the archive now",
     "catalog_link_kept": "a continent cannot be read, its link in the catalog stays: folder",
     "export_left_out": "items are not exported, the library for it is not installed: folder",
+    "others_among_items": "what is below items and not from here stays there: keys",
     "metrics_dropped": "the metrics file told of continents of which it no longer does: continents",
     # The server.
     "request_failed": "the storage refused to read what was requested: path",

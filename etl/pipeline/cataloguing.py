@@ -1,6 +1,5 @@
 """Writing the catalog of a whole archive, from what is committed."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from etl.load.inventory import GROUP, read_inventory
 from etl.load.stores import Store
 from etl.report import Progress, of_items
 from etl.signals import deferred
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ def catalogue(
     choices: Choices | None = None,
     wait: float = 0.0,
     progress: Progress | None = None,
-) -> list[Catalogued]:
+) -> tuple[list[Catalogued], list[ArchiveError]]:
     """Bring the catalog of every continent up to what is committed.
 
     One that cannot be catalogued does not keep the others from it.
@@ -50,9 +47,13 @@ def catalogue(
         wait: seconds to wait for a run that is writing.
         progress: called with the number of items of a continent that are done, and of all that are to be.
 
+    Returns:
+        The continents that are catalogued, and why others are not: they are damaged, in use, or refused by
+        the storage.
+
     Raises:
         UsageError: There is no archive, or a template or a choice cannot be used.
-        ArchiveError: A continent is damaged, in use, or refused by the storage; the others are catalogued.
+        StorageError: The storage refuses to be read.
     """
     folders = [folder for folder in store.folders() if store.exists(f"{folder}/{GROUP}")]
     if not folders:
@@ -73,9 +74,4 @@ def catalogue(
             raise
         except ArchiveError as error:
             failed.append(error)
-    for other in failed[1:]:
-        fields = {"exit_code": other.exit_code}
-        log.error("%s", other, extra={"event": "another_error", "fields": fields})
-    if failed:
-        raise failed[0]
-    return done
+    return done, failed

@@ -24,7 +24,7 @@ class Job:
 
     Attributes:
         continent: the name by which the service knows the continent.
-        archive: address of the archive: a folder.
+        archive: address of the archive, such as `/data/ndvi` or `s3://bucket/folder`.
         start: first time, UTC; None is the first archived frame, or in a new archive the first there is.
         end: last time, UTC; None is the newest frame there is.
         api_url: address of the service's API.

@@ -298,6 +298,29 @@ def test_the_public_url_is_remembered_until_links_are_to_be_relative(published: 
     assert not [key for key in written if key.endswith(".png")]
 
 
+@pytest.mark.parametrize("lost", ["catalog.json", "europe/collection.json"])
+def test_what_was_chosen_outlives_the_loss_of_either_document(published: Continent, lost: str) -> None:
+    publish(published.store, "europe", choices=Choices(public_url=PUBLIC, geoparquet=True))
+    before = tree(published)
+    (published.store.root / lost).unlink()
+    assert written_by(published) == [lost]
+    assert tree(published) == before
+
+
+def test_what_others_put_among_the_items_is_named_and_stays(
+    published: Continent, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = [published.path / "items" / name for name in ("notes.txt", "2025/2025-01/europe.json")]
+    for path in notes:
+        path.write_text("mine")
+    assert written_by(published) == []
+    publish(published.store, "europe", choices=Choices(items="none"))
+    assert {key for key in tree(published) if "items" in key} == {
+        path.relative_to(published.store.root).as_posix() for path in notes
+    }
+    assert f"{notes[1]} was not written by this program, and stays there, as do 1 more" in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["*.png", "europe-*.json", "2025-01/catalog.json", "2025/catalog.json"])
 def test_what_was_lost_of_the_items_is_written_again(published: Continent, kind: str) -> None:
     before = tree(published)

@@ -154,6 +154,7 @@ def test_a_damaged_continent_keeps_no_other_from_its_catalog(archived: Path) -> 
     ended = run("catalog", "--archive", archived, "--items", "frame")
     assert ended.code == 6
     assert "africa" in ended.error
+    assert ended.out.startswith(f"Europe: {FRAMES} frames, ")
     assert len(list((archived / "europe" / "items").rglob("*.png"))) == FRAMES
 
 

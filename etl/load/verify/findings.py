@@ -9,6 +9,10 @@ Kind = Literal["damage", "difference"]
 """`damage`: the archive contradicts itself; `difference`: it is sound, and the service says otherwise now."""
 
 
+MOST_NAMED = 20
+"""Findings of one kind that are named; of the others only how many they are."""
+
+
 @dataclass(frozen=True)
 class FrameName:
     """A frame, by all that tells it from the others; what cannot be read is None.
