@@ -4,6 +4,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import numpy as np
+import obstore
 import pytest
 import requests
 import zarr
@@ -17,7 +18,7 @@ from etl.load.bucket import Bucket
 from etl.load.inventory import check_root, read_inventory
 
 from .archives import FOLDER, archive, expected, frames
-from .buckets import BUCKET, clean, faults, s3_server, variables, wait_until_held
+from .buckets import BUCKET, clean, faults, raw, s3_server, variables, wait_until_held
 
 OLD = range(1, 4)
 FRAME = "ndvi/c/1/0/0"
@@ -153,7 +154,7 @@ def test_a_removal_ends_when_the_lease_has_passed_to_another(
         faults(server, {"fault": "hold", "method": "POST", "times": 1})
         removing.start()
         wait_until_held(server)
-        requests.delete(f"{server}/{BUCKET}/some/archive/europe/.lease", timeout=30).raise_for_status()
+        obstore.delete(raw(server), "some/archive/europe/.lease")
         with bucket.lease(FOLDER):
             # The next renewal, which is due within half a minute.
             assert "has passed to another run" in _busy(sleeper._held[FOLDER].lease._renew)
