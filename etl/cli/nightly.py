@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from etl.cli.options import option
+from etl.cli.options import endpoint_option, option
 from etl.cli.output import Output, printable
 from etl.config import MOST_AT_ONCE, ConfigError, load_config
 from etl.errors import ArchiveError, SomeFailedError, StorageError, UsageError
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
     required=True,
     help="What to archive, and where: a TOML file.",
 )
+@endpoint_option
 @option("--dry-run", is_flag=True, help="Print what would be done, write nothing.")
 @option(
     "--parallel",

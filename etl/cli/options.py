@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from etl.load.addresses import check_plain
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -69,29 +71,32 @@ def _use_endpoint(context: click.Context, parameter: click.Parameter, value: str
         return
     if not value.startswith(("http://", "https://")):
         raise click.BadParameter(
-            f"{value!r} is no URL such as https://storage.example.org", context, parameter
+            f"{value.rpartition('@')[2]!r} is no URL such as https://storage.example.org", context, parameter
         )
+    check_plain(value)
     # The variable, so that the processes of a night use it too; the other one would have precedence.
     os.environ["AWS_ENDPOINT_URL"] = value
     os.environ.pop("AWS_ENDPOINT_URL_S3", None)
 
 
+endpoint_option = click.option(
+    "--endpoint-url",
+    metavar="URL",
+    expose_value=False,
+    callback=_use_endpoint,
+    help="Where an s3:// archive is, if not at Amazon; as AWS_ENDPOINT_URL.",
+)
+
+
 def archive_option(command: Command) -> Command:
     """The option `--archive`, and where an object store is that is not Amazon's."""
-    endpoint = click.option(
-        "--endpoint-url",
-        metavar="URL",
-        expose_value=False,
-        callback=_use_endpoint,
-        help="Where an s3:// archive is, if not at Amazon; as AWS_ENDPOINT_URL.",
-    )
     archive = option(
         "--archive",
         required=True,
         metavar="PATH|URL",
         help="Folder of the archive, or s3://bucket/folder, gs://…, az://….",
     )
-    return archive(endpoint(command))
+    return archive(endpoint_option(command))
 
 
 templates_option = option(

@@ -53,10 +53,10 @@ def check_plain(url: str) -> SplitResult:
     except ValueError:
         raise UsageError("that is no address", "name such as s3://bucket/folder") from None
     has_user = parts.password is not None or ("@" in parts.netloc and parts.scheme not in _WITH_ACCOUNT)
-    if has_user or parts.query or parts.fragment:
+    if has_user or "?" in url or "#" in url:
         raise UsageError(
             f"an address on {parts.hostname or 'a server'} holds a user, a password, ? or #",
-            "leave that out; credentials belong in the variables of the storage",
+            "leave that out, also of AWS_ENDPOINT_URL; credentials belong in variables of their own",
         )
     return parts
 
@@ -73,7 +73,7 @@ def _folder_of_url(url: str) -> Path:
         parts = SplitResult("file", "?", "", "", "")
     path = unquote(parts.path)
     is_here = parts.netloc in ("", "localhost")
-    if not is_here or not path.startswith("/") or "\0" in path or parts.query or parts.fragment:
+    if not is_here or not path.startswith("/") or "\0" in path or "?" in url or "#" in url:
         raise UsageError(
             f"{without_secrets(url)} is no address of a folder of this machine",
             "name the folder's path instead",

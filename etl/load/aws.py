@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from etl.errors import StorageError, UsageError
+from etl.load.addresses import check_plain
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -66,6 +67,8 @@ def s3_settings() -> dict[str, Any]:
     settings: dict[str, Any] = {}
     profile = _told(lambda: _session().get_scoped_config())
     region, endpoint = profile.get("region"), _endpoint(profile)
+    for address in (endpoint, *(os.environ.get(name) for name in _NAMES["endpoint"])):
+        check_plain(address or "")
     if region and not _is_set("region"):
         settings["region"] = region
     if endpoint and not _is_set("endpoint"):

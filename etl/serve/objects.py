@@ -1,23 +1,32 @@
 """Reading the objects of an archive without blocking: parts of them, with what identifies their contents."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, NotSupportedError
 from obstore.store import LocalStore
 from zarr.storage import ObjectStore
 
 from etl.errors import StorageError
+from etl.load.bucket_client import is_missing, refusal
 from etl.load.folder import LocalFolder
 from etl.load.stores import Store
 from etl.serve.ranges import Range
 
+if TYPE_CHECKING:
+    from obstore import GetOptions, GetResult, ObjectMeta, OffsetRange, SuffixRange
+    from obstore.store import ObjectStore as Client
+
 _PIECE = 256 * 1024
 """Bytes handed on at a time."""
+
+_NOT_THIS_RANGE = re.compile("InvalidRange|status code: 416|when range requested")
+"""In what many words storages say that a range is beyond the end, and what obstore makes of some answers."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Objects:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._root: Path | None = None
-        self._objects: Any
+        self._objects: Client
         if isinstance(store, LocalFolder):
             self._root = store.root.resolve()
             self._objects = LocalStore(self._root)
@@ -86,7 +95,9 @@ class Objects:
         try:
             return _meta(await obstore.head_async(self._objects, key)) if await self._is_there(key) else None
         except FileNotFoundError:
-            return None
+            # What answers HEAD does not tell whether the bucket is gone.
+            part = await self.read(key) if self._root is None else None
+            return part.meta if part else None
         except (BaseError, OSError, ValueError) as error:
             raise self._refused(key, error) from None
 
@@ -104,20 +115,25 @@ class Objects:
                 return await self._get(key, {})
             try:
                 return _satisfied(await self._get(key, {"range": _as_obstore_has_it(wanted)}), wanted)
-            except BaseError:
-                # Storages say in many ways that a range is beyond the end, and not all know suffixes.
+            except NotSupportedError:
+                # Azure knows no suffixes.
                 pass
+            except BaseError as error:
+                if not _NOT_THIS_RANGE.search(str(error)):
+                    raise
             meta = _meta(await obstore.head_async(self._objects, key))
             span = wanted.within(meta.size)
             if span is None:
                 raise NotSatisfiable(meta)
             return await self._get(key, {"range": span})
-        except FileNotFoundError:
-            return None
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return None
+            raise self._refused(key, error) from None
         except (BaseError, OSError, ValueError) as error:
             raise self._refused(key, error) from None
 
-    async def _get(self, key: str, options: Any) -> Part:  # noqa: ANN401 - as obstore has it
+    async def _get(self, key: str, options: "GetOptions") -> Part:
         result = await obstore.get_async(self._objects, key, options=options)
         start, stop = result.range
         return Part(_meta(result.meta), start, stop, _pieces(result))
@@ -129,6 +145,8 @@ class Objects:
         return await asyncio.to_thread(_is_inside, self._root / key, self._root)
 
     def _refused(self, key: str, error: Exception) -> StorageError:
+        if self._root is None:
+            return refusal("read", self._store.location(key), error)
         reason = str(error).partition("\n")[0][:300]
         return StorageError(f"cannot read {self._store.location(key)}: {reason}", "check the storage")
 
@@ -141,13 +159,13 @@ def _is_inside(path: Path, root: Path) -> bool:
     return actual.is_relative_to(root) and actual.is_file()
 
 
-def _meta(found: Any) -> Meta:  # noqa: ANN401 - as obstore has it
+def _meta(found: "ObjectMeta") -> Meta:
     return Meta(found["size"], found["e_tag"] or None)
 
 
-def _as_obstore_has_it(wanted: Range) -> object:
+def _as_obstore_has_it(wanted: Range) -> "tuple[int, int] | OffsetRange | SuffixRange":
     if wanted.first is None:
-        return {"suffix": wanted.last}
+        return {"suffix": wanted.last or 0}
     return {"offset": wanted.first} if wanted.last is None else (wanted.first, wanted.last + 1)
 
 
@@ -157,6 +175,6 @@ def _satisfied(part: Part, wanted: Range) -> Part:
     return part
 
 
-async def _pieces(result: Any) -> AsyncIterator[bytes]:  # noqa: ANN401 - as obstore has it
+async def _pieces(result: "GetResult") -> AsyncIterator[bytes]:
     async for piece in result.stream(min_chunk_size=_PIECE):
         yield bytes(piece)
