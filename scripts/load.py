@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ class Tally:
 
 
 def main() -> int:
-    """Run the load and print its figures; 1 if any answer was wrong."""
+    """Run the load and print its figures; 1 if any answer was wrong, or the server's memory grew."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -50,7 +51,14 @@ def main() -> int:
     print(f"half within {middle:.0f} ms, 99 of 100 within {late:.0f} ms; {len(tally.faults)} faults")
     print(f"memory of the server, MB, ten times: {' '.join(f'{each:.0f}' for each in memory)}")
     print("\n".join(tally.faults[:10]))
-    return 1 if tally.faults else 0
+    if has_grown(memory):
+        print("its memory has grown")
+    return 1 if tally.faults or has_grown(memory) else 0
+
+
+def has_grown(memory: Sequence[float]) -> bool:
+    """Whether a server's memory grew once it was at work: from the second reading to the last by a fifth."""
+    return memory[-1] > 1.2 * memory[1]
 
 
 async def _load(url: str, given: argparse.Namespace, pid: int) -> tuple[Tally, list[float]]:

@@ -10,24 +10,31 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class WebHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Runs `scripts/build-web`, unless the pages are there or `NDVI_ARCHIVE_BUILD_WEB` is `no`."""
+    """Runs `scripts/build-web`, unless `NDVI_ARCHIVE_BUILD_WEB` is `no`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build what is missing; an editable installation takes the pages from the source anyway.
+        """Build what is missing or stale; an editable installation takes the pages from the source anyway.
 
         Args:
             version: `standard` or `editable`.
             build_data: what the build is told; nothing is added.
         """
-        static = Path(self.root) / "etl/serve/static"
-        missing = [page for page in ("viewer", "browser") if not (static / page / "index.html").is_file()]
-        wanted = os.environ.get("NDVI_ARCHIVE_BUILD_WEB", "yes") != "no"
-        if version == "editable" or not missing or not wanted:
+        if version == "editable" or os.environ.get("NDVI_ARCHIVE_BUILD_WEB", "yes") == "no":
             return
         builder = Path(self.root) / "scripts/build-web"
-        if shutil.which("npm") is None or not builder.is_file():
-            self.app.display_warning("There is no npm: the viewer and the STAC Browser are left out.")
+        if not builder.is_file():
+            why = "There is no scripts/build-web"
+        # It has nothing to do, and needs no npm, where all is built from these sources.
+        elif subprocess.run([builder], check=False).returncode == 0:
             return
-        done = subprocess.run([builder, *missing], check=False)
-        if done.returncode:
-            self.app.display_warning("The viewer and the STAC Browser could not be built; they are left out.")
+        elif shutil.which("npm") is None:
+            why = "There is no npm"
+        else:
+            why = "scripts/build-web has failed"
+        static = Path(self.root) / "etl/serve/static"
+        for page in ("viewer", "browser"):
+            is_there = (static / page / "index.html").is_file()
+            kept = (
+                "is taken in as it was built before, perhaps of other sources" if is_there else "is left out"
+            )
+            self.app.display_warning(f"{why}: the {page} of `ndvi-archive serve` {kept}.")

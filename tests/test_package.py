@@ -40,12 +40,18 @@ def test_the_wheel_holds_the_pages_that_are_built_and_not_their_sources(wheel: P
     assert not [name for name in names if name.startswith("etl/serve/web/")]
 
 
-def test_without_npm_the_wheel_is_built_without_the_pages_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("built_before", [(), ("viewer",)])
+def test_without_npm_the_wheel_is_built_and_says_which_pages_are_left_out_or_old(
+    tmp_path: Path, built_before: tuple[str, ...]
+) -> None:
     sources = tmp_path / "sources"
     for name in ("etl", "catalog_templates", "scripts"):
         shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("static", "__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, sources)
+    for page in built_before:
+        (sources / "etl/serve/static" / page).mkdir(parents=True)
+        (sources / "etl/serve/static" / page / "index.html").touch()
     pip = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", "--no-build-isolation"]
 
     done = subprocess.run(
@@ -57,10 +63,13 @@ def test_without_npm_the_wheel_is_built_without_the_pages_and_says_so(tmp_path: 
         | {"PATH": str(tmp_path)},
     )
 
-    assert "There is no npm: the viewer and the STAC Browser are left out." in done.stdout + done.stderr
+    for page in ("viewer", "browser"):
+        what = "is taken in as it was built before" if page in built_before else "is left out."
+        assert f"There is no npm: the {page} of `ndvi-archive serve` {what}" in done.stdout + done.stderr
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     assert "etl/serve/pages/landing.html" in names
-    assert not [name for name in names if name.startswith("etl/serve/static/")]
+    pages = {name.split("/")[3] for name in names if name.startswith("etl/serve/static/")}
+    assert pages == {*built_before}
 
 
 def test_templates_are_found_from_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:
