@@ -146,20 +146,16 @@ def _reason(error: Exception, where: str) -> tuple[str, str]:
     provider = re.match(r".* credential provider: \w+: (.*)", text)
     if provider:
         return f"no credentials can be had: {provider[1]}", "check AWS_PROFILE, or log in again"
-    to_check = "the address, and whether it is served" if _is_served(where) else "the address, --endpoint-url"
+    to_check = "the server" if where.startswith(("http:", "https:")) else "--endpoint-url"
     for sign, meaning in _SIGNS:
         found = sign.search(text)
         if found:
             host = re.search(r"https?://[^/\s,]+", text)
             return (
                 f"{host[0] if host else 'the storage'} cannot be reached: {found.expand(meaning)}",
-                f"check {to_check} and the network, then run it again",
+                f"check the address, {to_check} and the network, then run it again",
             )
     return _first_line(text), "check the address, the credentials and the network, then run it again"
-
-
-def _is_served(where: str) -> bool:
-    return where.startswith(("http:", "https:"))
 
 
 def _first_line(text: str) -> str:
