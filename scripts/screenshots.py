@@ -38,21 +38,15 @@ def main() -> None:
         )
         page = browser.new_page(viewport={"width": 960, "height": 680})
         try:
-            _first_page(page, url)
-            _viewer(page)
+            _viewer(page, url)
             _stac_browser(page, url)
         finally:
             browser.close()
             server.terminate()
 
 
-def _first_page(page: Page, url: str) -> None:
+def _viewer(page: Page, url: str) -> None:
     page.goto(url)
-    page.locator("article img").first.evaluate("image => image.decode()")
-    page.screenshot(path=FOLDER / "landing.png")
-
-
-def _viewer(page: Page) -> None:
     page.get_by_role("link", name="View on a map").first.click()
     page.wait_for_selector("#map[aria-busy=false][data-frame]")
     page.locator("#map").click(position={"x": 420, "y": 160})

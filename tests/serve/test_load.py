@@ -12,10 +12,8 @@ LOAD = Path(__file__).parents[2] / "scripts/load.py"
 
 
 def test_under_load_every_answer_is_right_and_the_memory_stays(folder: Path) -> None:
-    command = [sys.executable, LOAD, "--archive", folder]
-
     done = subprocess.run(
-        [*command, "--connections", "20", "--seconds", "4"],
+        [sys.executable, LOAD, "--archive", folder, "--connections", "20", "--seconds", "4"],
         env=clean_environment(),
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""A page of somebody else reads an archive straight from a public bucket, by zarrita."""
+"""A page of somebody else reads an archive by zarrita: from `serve`, or straight from a public bucket."""
 
 import json
 import subprocess
@@ -13,6 +13,7 @@ from playwright.sync_api import Error, Page
 
 from etl.serve.app import STATIC
 from tests.load.buckets import BUCKET, CREDENTIALS, s3_server
+from tests.serve.serving import serving
 
 from .conftest import Seen, in_both_layouts
 
@@ -83,6 +84,14 @@ def elsewhere(page: Page, url: str) -> Page:
     return page
 
 
+def assert_reads(page: Page, group: str, archive: Path) -> None:
+    """Check that a page reads every value of Europe at an address as it is stored."""
+    shape, values, scale = page.evaluate("url => read(url)", group)
+    stored = xr.open_zarr(archive / "europe/ndvi.zarr", mask_and_scale=False, chunks=None).ndvi
+    assert scale == stored.attrs["scale_factor"]
+    np.testing.assert_array_equal(np.reshape(values, shape), stored.values)
+
+
 @in_both_layouts
 def test_a_page_reads_a_bucket_whose_rules_let_it(
     archive: Path, bucket: str, elsewhere: Page, url: str
@@ -90,11 +99,17 @@ def test_a_page_reads_a_bucket_whose_rules_let_it(
     rule = {"AllowedOrigins": [url], "AllowedMethods": ["GET", "HEAD"], "AllowedHeaders": ["Range"]}
     _client(bucket).put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [rule]})
 
-    shape, values, scale = elsewhere.evaluate("url => read(url)", f"{bucket}/{BUCKET}/europe/ndvi.zarr")
+    assert_reads(elsewhere, f"{bucket}/{BUCKET}/europe/ndvi.zarr", archive)
 
-    stored = xr.open_zarr(archive / "europe/ndvi.zarr", mask_and_scale=False, chunks=None).ndvi
-    assert scale == stored.attrs["scale_factor"]
-    np.testing.assert_array_equal(np.reshape(values, shape), stored.values)
+
+@in_both_layouts
+def test_a_page_of_another_server_reads_what_is_served_value_by_value(
+    archive: Path, elsewhere: Page, url: str
+) -> None:
+    # To a browser another port is another place, which must let it read.
+    with serving(archive) as server:
+        assert server.url != url
+        assert_reads(elsewhere, f"{server.url}/europe/ndvi.zarr", archive)
 
 
 def test_a_page_reads_no_bucket_that_has_no_rules(bucket: str, elsewhere: Page, seen: Seen) -> None:
