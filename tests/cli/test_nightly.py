@@ -19,6 +19,7 @@ from etl.load.runs import runs
 from etl.load.stores import open_store
 from etl.nightly import Night
 from tests.cli.test_convert import assert_holds
+from tests.load.buckets import BUCKET, s3_server, variables
 from tests.program import PROGRAM, Ended, clean_environment, contents, run, with_token
 
 TWO = """
@@ -260,3 +261,23 @@ def test_an_archive_that_is_something_else_is_told_once(
 
     assert ended.code == 6
     assert "holds something that is no archive" in ended.error
+
+
+def test_a_storage_can_be_named_for_a_whole_night(service: StandIn, config: Path) -> None:
+    config.write_text(f'archive = "s3://{BUCKET}/night"\n[[continents]]\nname = "Europe"')
+    with s3_server() as address:
+        elsewhere = variables("http://127.0.0.1:9")
+
+        ended = nightly(service, config, "--endpoint-url", address, **elsewhere)
+
+        assert ended.code == 0, ended.err
+        assert ended.out.endswith("1 of 1 continent went well, 20 frames archived\n")
+
+
+def test_a_storage_that_is_named_with_a_password_is_refused_unseen(service: StandIn, config: Path) -> None:
+    for url in ("http://joe:hush@127.0.0.1:9", "joe:hush@127.0.0.1:9", "http://127.0.0.1:9?key=hush"):
+        ended = nightly(service, config, "--endpoint-url", url)
+
+        assert ended.code == 2
+        assert "127.0.0.1" in ended.err
+        assert "hush" not in ended.err + ended.out
