@@ -1,6 +1,5 @@
 """An archive in a folder of a local or mounted file system: atomic, durable writes by renaming."""
 
-import ctypes
 import errno
 import os
 import shutil
@@ -16,13 +15,11 @@ from zarr.storage import LocalStore
 
 from etl.errors import BusyError, IncompatibleError, StorageError
 from etl.load.durable import make_folders, sync_folder, write_file
+from etl.load.exchange import can_exchange, exchange
 from etl.load.folder_lease import folder_lease
 
 _STILL_WRITTEN = 3600.0
 """Seconds after which nobody writes to a file any more that is not in its place."""
-
-_HERE, _EXCHANGE = -100, 2
-"""`AT_FDCWD` and `RENAME_EXCHANGE` of Linux's renameat2(2)."""
 
 PARTIAL = ".partial"
 """Folder, in the root and in every continent's folder, of files that are being written."""
@@ -149,18 +146,10 @@ class LocalFolder:
         Raises:
             StorageError: The storage refuses to have it tried.
         """
-        tried = [f"{folder}/{PARTIAL}/{uuid.uuid4().hex}" for _ in range(2)]
         try:
-            self._partials(folder)
-            for path in tried:
-                (self.root / path).mkdir()
-            return self.exchange(*tried)
+            return can_exchange(self._partials(folder))
         except OSError as error:
             raise self._refused("write", f"{folder}/{PARTIAL}", error) from error
-        finally:
-            for path in tried:
-                with suppress(OSError):
-                    (self.root / path).rmdir()
 
     def exchange(self, one: str, other: str) -> bool:
         """Let two folders change places, at once.
@@ -171,18 +160,10 @@ class LocalFolder:
         Raises:
             StorageError: It refuses.
         """
-        renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-        if renameat2 is None:
-            return False
-        paths = [self.root / one, self.root / other]
-        if renameat2(_HERE, os.fsencode(paths[0]), _HERE, os.fsencode(paths[1]), _EXCHANGE):
-            number = ctypes.get_errno()
-            if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
-                return False
-            raise self._refused("exchange", one, OSError(number, os.strerror(number)))
-        for path in paths:
-            sync_folder(path.parent)
-        return True
+        try:
+            return exchange(self.root / one, self.root / other)
+        except OSError as error:
+            raise self._refused("exchange", one, error) from error
 
     def delete(self, prefix: str) -> None:
         """Remove an object, or a folder and all below it; nothing happens where there is none.

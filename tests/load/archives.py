@@ -90,6 +90,9 @@ class WatchedFolder(LocalFolder):
 class WithoutExchange(WatchedFolder):
     """As a file system that cannot exchange folders."""
 
+    def exchanges(self, folder: str) -> bool:
+        return False
+
     def exchange(self, one: str, other: str) -> bool:
         return False
 
