@@ -21,8 +21,10 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-DEMO, TEST, ARCHIVE, NIGHT, CHECK, REBUILD, CATALOG, MEMORY, SOAK = blocks("sh")
+DEMO, TEST, ARCHIVE, WORKERS, OPTIMIZE, NIGHT, CHECK, REBUILD, CATALOG, MEMORY, SOAK = blocks("sh")
 OPEN, FIRST_RECIPE, *_ = blocks("python")
+(OVERVIEW,) = re.findall(r"`(xr\.open_zarr\([^`]*group=[^`]*)`", README)
+(COURSE,) = (block for block in blocks("python") if 'layout="series"' in block)
 
 
 def shell(
@@ -90,6 +92,28 @@ def test_the_recipes_begin_with_the_archive_of_the_demo(
     assert "dask.array" in opened.stdout
 
 
+def test_the_archive_of_the_demo_has_the_overview_and_the_series_that_recipes_open(
+    checkout: Path, demo: subprocess.CompletedProcess[str]
+) -> None:
+    assert demo.returncode == 0, demo.stderr
+    code = f"import etl\nimport xarray as xr\nprint(dict({OVERVIEW}.ndvi.sizes))\n{COURSE}"
+
+    optimized = shell(OPTIMIZE, checkout)
+    opened = subprocess.run(
+        [checkout / ".venv/bin/python", "-W", "error", "-c", code],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert optimized.returncode == 0, optimized.stderr
+    assert "224 frames put into the series, which has 224 of 240 now" in optimized.stdout
+    assert opened.returncode == 0, opened.stderr
+    assert "{'time': 240, 'latitude': 200, 'longitude': 336}" in opened.stdout
+    assert "2021-06-28" in opened.stdout
+
+
 def test_the_second_command_is_the_one_that_runs_these_tests() -> None:
     assert TEST == "scripts/test\n"
     assert os.access(ROOT / "scripts/test", os.X_OK)
@@ -113,6 +137,19 @@ def test_the_commands_that_archive_a_continent_work_and_so_do_the_lines_that_ope
     assert "Europe: 20 frames; S3A 10, S3B 10" in archived.stdout
     assert opened.returncode == 0, opened.stderr
     assert "'time': 10" in opened.stdout
+
+
+def test_the_command_for_many_workers_works(
+    checkout: Path, demo: subprocess.CompletedProcess[str], service: StandIn
+) -> None:
+    assert demo.returncode == 0, demo.stderr
+    shutil.rmtree(checkout / "archive", ignore_errors=True)
+
+    archived = shell(f". .venv/bin/activate\n{WORKERS}", checkout, with_login(service))
+
+    assert archived.returncode == 0, archived.stderr
+    assert "sharing the frames among 4 workers" in archived.stderr
+    assert "20 frames archived, 0 there before" in archived.stdout
 
 
 def test_the_commands_of_every_night_work_and_so_do_those_that_check_and_rebuild(

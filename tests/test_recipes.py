@@ -57,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place = folder / "demo-archive"
         ended = run("convert", "Synthetic Europe", "--archive", place, variables=with_token(service))
         assert ended.code == 0, ended.err
+    assert run("optimize", "Synthetic Europe", "--archive", place).code == 0
     return folder
 
 
@@ -75,6 +76,7 @@ import xarray as xr
 xr.Dataset(
     {
         "day": day, "difference": difference, "longitudes": ("place", box.longitude.values),
+        "course": ("frame", course.values),
         "s3a": ("visit", s3a.values), "s3b": ("visit", s3b.values), "times": ("visit", s3a.time.values),
     }
 ).drop_encoding().to_netcdf("session.nc")
@@ -115,6 +117,15 @@ def test_the_difference_is_of_the_days_that_both_have(session: xr.Dataset, store
     paired = np.ma.masked_invalid(s3a - s3b)
 
     np.testing.assert_allclose(session.difference.values, paired.mean(axis=0).filled(np.nan), atol=1e-9)
+
+
+def test_the_course_is_of_the_nearest_pixel_to_the_newest_frame(
+    session: xr.Dataset, stored: xr.Dataset
+) -> None:
+    wanted = stored.ndvi.sel(longitude=11.6, latitude=48.1, method="nearest")
+
+    assert session.sizes["frame"] == 240
+    np.testing.assert_array_equal(session.course.values, wanted.values)
 
 
 @pytest.fixture(scope="module")
