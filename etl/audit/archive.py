@@ -8,6 +8,7 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from etl.audit.source import Source, check_against_source
+from etl.catalog.templates import check_templates
 from etl.catalog.verify import check_catalog, check_collection
 from etl.errors import ArchiveError, IncompatibleError, UsageError
 from etl.load.holder import LEASE
@@ -86,6 +87,7 @@ def audit(store: Store, task: Task, progress: Told) -> tuple[list[Audit], Verdic
         UsageError: There is no such archive or continent, or a template cannot be used.
         StorageError: The storage refuses to be read.
     """
+    check_templates(task.templates)
     folders = _folders(store, task.continent)
     audits = [_audit_continent(store, folder, task, progress) for folder in folders]
 

@@ -27,7 +27,6 @@ from etl.catalog.resolution import ground_sample_distance, resolution_text
 from etl.catalog.style import EXPORT, ITEMS, Style
 from etl.catalog.templates import Template
 from etl.catalog.values import iso, platform, shortest
-from etl.errors import UsageError
 from etl.load.attributes import SERIES
 from etl.load.inventory import CATALOG, COLLECTION, GROUP, Inventory
 from etl.load.series import committed_series
@@ -48,30 +47,21 @@ def build_collection(
         template: texts, keywords, providers, licence and links.
         catalog_title: title of the catalog that the collection belongs to.
         style: how it is catalogued; None is without items, with relative links.
-
-    Raises:
-        UsageError: The template cannot be used.
     """
     style = style or Style()
     texts = template.fill(_placeholders(inventory, style))
-    try:
-        collection = pystac.Collection(
-            id=texts.pop("id"),
-            title=texts.pop("title"),
-            description=texts.pop("description"),
-            license=texts.pop("license", _LICENSE),
-            keywords=texts.pop("keywords", None),
-            providers=[pystac.Provider.from_dict(provider) for provider in texts.pop("providers", [])],
-            stac_extensions=[*OF_COLLECTIONS, *texts.pop("stac_extensions", [])],
-            extent=_extent(inventory),
-            summaries=pystac.Summaries(texts.pop("summaries", {}) | _summaries(inventory)),
-        )
-        written_links = [pystac.Link.from_dict(link) for link in texts.pop("links", [])]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"the template {template.source} is no STAC collection: {type(error).__name__}: {error}",
-            "compare it with the one that comes with the program",
-        ) from error
+    collection = pystac.Collection(
+        id=texts.pop("id"),
+        title=texts.pop("title"),
+        description=texts.pop("description"),
+        license=texts.pop("license", _LICENSE),
+        keywords=texts.pop("keywords", None),
+        providers=[pystac.Provider.from_dict(provider) for provider in texts.pop("providers", [])],
+        stac_extensions=[*OF_COLLECTIONS, *texts.pop("stac_extensions", [])],
+        extent=_extent(inventory),
+        summaries=pystac.Summaries(texts.pop("summaries", {}) | _summaries(inventory)),
+    )
+    written_links = [pystac.Link.from_dict(link) for link in texts.pop("links", [])]
     collection.extra_fields = texts | _fields(inventory, style)
     collection.clear_links()
     collection.add_links([*_links(inventory, collection, catalog_title, style), *written_links])

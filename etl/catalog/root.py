@@ -9,7 +9,7 @@ import pystac
 
 from etl.catalog.address import Address
 from etl.catalog.templates import Template
-from etl.errors import ArchiveError, UsageError
+from etl.errors import ArchiveError
 from etl.load.inventory import CATALOG, COLLECTION, read_inventory
 from etl.load.stores import Store
 
@@ -64,22 +64,13 @@ def build_catalog(
         children: its continents.
         template: the texts.
         address: where links lead; None is relative.
-
-    Raises:
-        UsageError: The template cannot be used.
     """
     address = address or Address()
     texts = template.fill({})
-    try:
-        catalog = pystac.Catalog(
-            id=texts.pop("id"), title=texts.pop("title"), description=texts.pop("description")
-        )
-        written_links = [pystac.Link.from_dict(link) for link in texts.pop("links", [])]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"the template {template.source} is no STAC catalog: {type(error).__name__}: {error}",
-            "compare it with the one that comes with the program",
-        ) from error
+    catalog = pystac.Catalog(
+        id=texts.pop("id"), title=texts.pop("title"), description=texts.pop("description")
+    )
+    written_links = [pystac.Link.from_dict(link) for link in texts.pop("links", [])]
     catalog.stac_extensions = texts.pop("stac_extensions", [])
     catalog.extra_fields = texts
     catalog.clear_links()

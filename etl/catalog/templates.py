@@ -10,10 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from etl.catalog.template_fields import Catalog, Collection, problems
 from etl.errors import UsageError
+from etl.load.inventory import CATALOG, COLLECTION
+
+PLACEHOLDERS = (
+    *("archive", "bits", "columns", "continent", "first_date", "folder", "full_scale", "half_code"),
+    *("last_date", "resolution", "rows", "satellites", "updated", "years"),
+)
+"""The placeholders that a collection's template can have; a catalog's has none."""
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
-_REQUIRED = ("id", "title", "description")
+_REMEDY = "correct it; the one that comes with the program is an example"
 
 
 @dataclass(frozen=True)
@@ -75,22 +83,56 @@ def load_template(name: str, folder: Path | None = None) -> Template:
         folder: where it is; the templates that come with the program if None.
 
     Raises:
-        UsageError: The file cannot be read, is not a JSON object, or lacks an id, title or description.
+        UsageError: The file cannot be read, is not a JSON object, or has fields or placeholders that it
+            cannot have.
     """
     source = (folder or shipped_templates()) / name
+    document = _read(source)
+    if not isinstance(document, dict):
+        raise UsageError(f"the template {source} is not a JSON object", "put its fields into { }")
+    description = document.get("description")
+    if isinstance(description, list) and all(isinstance(line, str) for line in description):
+        document["description"] = "\n".join(description)
+    wrong = problems(document, Catalog if name == CATALOG else Collection)
+    if wrong:
+        raise UsageError(f"the template {source} cannot be used: {', '.join(wrong)}", _REMEDY)
+    template = Template(source, document)
+    template.fill(dict.fromkeys(() if name == CATALOG else PLACEHOLDERS, ""))
+    return template
+
+
+def check_templates(folder: Path | None = None) -> None:
+    """Find out whether the templates can be used, before anything is done that may be in vain.
+
+    Args:
+        folder: where they are; those that come with the program if None.
+
+    Raises:
+        UsageError: As `load_template`.
+    """
+    for name in (CATALOG, COLLECTION):
+        load_template(name, folder)
+
+
+def _read(source: Path) -> object:
+    """The JSON value of a file, which can be written again."""
     try:
-        document = json.loads(source.read_text("utf-8"))
+        text = source.read_text("utf-8-sig")
+        if not text.strip():
+            raise UsageError(f"the template {source} is empty", _REMEDY)
+        document: object = json.loads(text)
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     except OSError as error:
         raise UsageError(
             f"the template {source} cannot be read: {error.strerror}", "name a folder that has it"
         ) from error
-    except ValueError as error:
-        raise UsageError(f"the template {source} is not valid JSON: {error}", "correct it") from error
-    if not isinstance(document, dict):
-        raise UsageError(f"the template {source} is not a JSON object", "put its fields into { }")
-    if isinstance(document.get("description"), list):
-        document["description"] = "\n".join(map(str, document["description"]))
-    missing = [key for key in _REQUIRED if not isinstance(document.get(key), str)]
-    if missing:
-        raise UsageError(f"the template {source} has no {missing[0]!r} text", "add it")
-    return Template(source, document)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the template {source} is not UTF-8 text", "save it as UTF-8") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise UsageError(
+            f"the template {source} is not valid JSON at {where}: {error.msg}", _REMEDY
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the template {source} holds a value that JSON cannot: {error}", _REMEDY) from error
+    return document

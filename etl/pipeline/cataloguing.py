@@ -5,6 +5,7 @@ from pathlib import Path
 
 from etl.catalog.publish import publish
 from etl.catalog.style import Choices
+from etl.catalog.templates import check_templates
 from etl.errors import ArchiveError, UsageError
 from etl.load.inventory import GROUP, read_inventory
 from etl.load.stores import Store
@@ -55,6 +56,7 @@ def catalogue(
         UsageError: There is no archive, or a template or a choice cannot be used.
         StorageError: The storage refuses to be read.
     """
+    check_templates(templates)
     folders = [folder for folder in store.folders() if store.exists(f"{folder}/{GROUP}")]
     if not folders:
         raise UsageError(f"there is no archive in {store}", "check --archive, or run ndvi-archive convert")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from etl.catalog.address import address_of
 from etl.catalog.style import Choices, Items
+from etl.catalog.templates import check_templates
 from etl.errors import UsageError
 from etl.extract.api import DEFAULT_API_URL, DEFAULT_MAX_PIXELS
 from etl.extract.auth import TokenSource
@@ -88,7 +89,7 @@ def place(job: Job) -> tuple[Store, str]:
     """The storage and the continent's folder in it.
 
     Raises:
-        UsageError: The continent, an address or the dates are none.
+        UsageError: The continent, an address or the dates are none, or a template cannot be used.
         IncompatibleError: The place holds something else.
         StorageError: The storage refuses to be read.
     """
@@ -107,6 +108,7 @@ def place(job: Job) -> tuple[Store, str]:
         )
     if job.public_url is not None:
         address_of(job.public_url)
+    check_templates(job.templates)
     store = open_store(job.archive)
     check_root(store)
     return store, folder

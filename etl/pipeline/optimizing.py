@@ -11,6 +11,7 @@ from time import perf_counter
 
 from etl import __version__
 from etl.catalog.publish import publish
+from etl.catalog.templates import check_templates
 from etl.errors import ArchiveError, UsageError
 from etl.load.inventory import Inventory, check_root, folder_of
 from etl.load.recovery import recover
@@ -108,7 +109,7 @@ def optimize(
         progress: called with the number of frames done and planned.
 
     Raises:
-        UsageError: Nothing of the continent is archived there.
+        UsageError: Nothing of the continent is archived there, or a template cannot be used.
         BusyError: Another process is writing to this continent's archive.
         IncompatibleError: A frame or the archive is damaged; the periods before are in the series.
         StorageError: The storage refuses to be read or written.
@@ -116,6 +117,7 @@ def optimize(
     report = report or SeriesReport(task.continent, task.archive)
     begun = perf_counter()
     try:
+        check_templates(task.templates)
         folder, store = folder_of(task.continent), open_store(task.archive)
         check_root(store)
         if not store.exists(folder):

@@ -20,8 +20,7 @@ from etl.catalog.colormap import colour
 from etl.catalog.documents import to_json
 from etl.catalog.publish import publish
 from etl.catalog.style import Choices
-from etl.catalog.templates import load_template
-from etl.errors import UsageError
+from etl.catalog.templates import PLACEHOLDERS, load_template
 from etl.load.folder import LocalFolder
 from etl.transform.grid import Grid
 
@@ -396,10 +395,11 @@ def test_a_template_can_say_more(europe: Continent, tmp_path: Path) -> None:
     assert document["sci:citation"] == "Somebody, Europe, 2025"
 
 
-def test_a_template_that_is_no_collection_is_named(europe: Continent, tmp_path: Path) -> None:
-    broken = dict(load_template("collection.json").document) | {"providers": ["ESA"]}
-    (tmp_path / "collection.json").write_text(json.dumps(broken))
+def test_a_template_can_have_every_placeholder_that_there_is(europe: Continent, tmp_path: Path) -> None:
+    every = "|".join(f"{name}=${{{name}}}" for name in PLACEHOLDERS)
+    texts = {"id": "i", "title": "T", "description": every}
+    (tmp_path / "collection.json").write_text(json.dumps(texts))
     template = load_template("collection.json", tmp_path)
-    with pytest.raises(UsageError, match="is no STAC collection") as error:
-        build_collection(europe.inventory, template, "Root")
-    assert str(template.source) in str(error.value)
+    description = build_collection(europe.inventory, template, "Root").description
+    assert [part.partition("=")[0] for part in description.split("|")] == list(PLACEHOLDERS)
+    assert "$" not in description

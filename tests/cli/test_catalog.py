@@ -119,7 +119,7 @@ def test_what_cannot_be_used_is_told_in_one_line_and_nothing_is_written(
     [
         ("{", "is not valid JSON"),
         ('{"id": "i", "title": "${mistake}", "description": "d"}', "the unknown placeholder ${mistake}"),
-        ('{"id": "i", "title": "t", "description": "d", "providers": 5}', "is no STAC collection"),
+        ('{"id": "i", "title": "t", "description": "d", "providers": 5}', "providers: must be a list"),
     ],
 )
 def test_a_template_that_cannot_be_used_changes_nothing(
@@ -134,6 +134,18 @@ def test_a_template_that_cannot_be_used_changes_nothing(
     assert message in ended.error
     assert str(templates / "collection.json") in ended.error
     assert catalogued(archived) == before
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--no-progress"])
+def test_a_template_that_cannot_be_used_stops_convert_before_it_asks_the_service(
+    service: StandIn, archive: Path, tmp_path: Path, option: str
+) -> None:
+    ended = convert(service, archive, "--templates", tmp_path, option)
+
+    assert ended.code == 2
+    assert f"the template {tmp_path / 'catalog.json'} cannot be read" in ended.error
+    assert service.requests == []
+    assert not archive.exists()
 
 
 def test_a_public_url_that_is_none_stops_convert_before_it_archives(service: StandIn, archive: Path) -> None:
