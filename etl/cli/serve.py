@@ -25,7 +25,8 @@ def serve(output: Output, archive: str, host: str, port: int) -> None:
     and the STAC Browser where they were built in.
     """
     store = open_store(archive)
-    found = Continents(store).all()
+    continents = Continents(store)
+    found = continents.all()
     if not found:
         raise UsageError(
             f"there is no archive in {archive}", "check --archive, or run ndvi-archive convert first"
@@ -33,7 +34,7 @@ def serve(output: Output, archive: str, host: str, port: int) -> None:
     damaged = [each.error for each in found if isinstance(each, Damaged)]
     if len(damaged) == len(found):
         raise damaged[0]
-    app = build_app(store)
+    app = build_app(store, continents=continents)
     with listen(host, port) as listening:
         url = url_of(listening)
         output.result(f"Serving {archive} at {url}/", json.dumps({"archive": archive, "url": url}))

@@ -15,12 +15,13 @@ from etl.load.bucket_client import is_missing, refusal
 
 if TYPE_CHECKING:
     from obstore import GetOptions
+    from obstore.store import ObjectStore as Client
 
 
 class BucketZarr(ObjectStore[Any]):
     """Raises `StorageError` where the storage refuses a read or cannot be reached, or the bucket is gone."""
 
-    def __init__(self, store: Any, *, read_only: bool = True, where: str = "") -> None:  # noqa: ANN401 - obstore's
+    def __init__(self, store: "Client", *, read_only: bool = True, where: str = "") -> None:
         """Read what a client reaches.
 
         Args:

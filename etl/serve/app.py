@@ -56,14 +56,15 @@ _POLICIES = {
 }
 
 
-def build_app(store: Store, static: Path = STATIC) -> Starlette:
+def build_app(store: Store, static: Path = STATIC, continents: Continents | None = None) -> Starlette:
     """The application that serves an archive, read-only.
 
     Args:
         store: the archive's storage.
         static: folder of the built pages; those that are not there are left out.
+        continents: what is known of it already.
     """
-    objects, continents = Objects(store), Continents(store)
+    objects, continents = Objects(store), continents or Continents(store)
     built = [page for page in _POLICIES if (static / page / "index.html").is_file()]
 
     async def landing(request: Request) -> Response:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING
 
 import obstore
 import requests
@@ -17,6 +17,9 @@ from obstore.store import S3Store
 from etl.load.bucket import Bucket
 from tests.forked import started
 from tests.program import Ended
+
+if TYPE_CHECKING:
+    from obstore import PutMode, PutResult
 
 BUCKET = "archives"
 CREDENTIALS = {
@@ -114,7 +117,7 @@ class WatchedBucket(Bucket):
         self._after = after
         self._lock = threading.RLock()
 
-    def _written(self, key: str, data: bytes | memoryview, mode: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as obstore has it
+    def _written(self, key: str, data: bytes | memoryview, mode: "PutMode") -> "PutResult":
         with self._lock:
             if self._refused_from is not None and len(self.puts) >= self._refused_from:
                 raise OSError(f"put {self._refused_from} of {key} was refused")
