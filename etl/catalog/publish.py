@@ -11,7 +11,7 @@ from etl.catalog.publish_items import known_keys, publish_items, remove_stale
 from etl.catalog.quicklook import OVERVIEW_PIXELS, THUMBNAIL_PIXELS, quicklook
 from etl.catalog.root import build_catalog, find_children
 from etl.catalog.style import EXPORT, Choices, Style, chosen_style
-from etl.catalog.templates import load_template
+from etl.catalog.templates import load_template, templates_for
 from etl.errors import UsageError
 from etl.load.inventory import CATALOG, COLLECTION, Inventory, read_inventory
 from etl.load.stores import Store
@@ -56,6 +56,7 @@ def publish(
         StorageError: The storage refuses a read or a write.
         Interrupted: A signal came while items were written; as `DeadlineError`, the next run goes on.
     """
+    templates = templates or templates_for([folder])
     catalog_template = load_template(CATALOG, templates)
     collection_template = load_template(COLLECTION, templates)
     catalog_title = catalog_template.fill({})["title"]

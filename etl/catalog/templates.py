@@ -5,14 +5,16 @@ A placeholder is written `${name}` and stands in any text value. A description c
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from etl.catalog.template_fields import Catalog, Collection, problems
+from etl.demo import CONTINENT as SYNTHETIC
+from etl.demo import TEMPLATES as OF_SYNTHETIC
 from etl.errors import UsageError
-from etl.load.inventory import CATALOG, COLLECTION
+from etl.load.inventory import CATALOG, COLLECTION, folder_of
 
 PLACEHOLDERS = (
     *("archive", "bits", "columns", "continent", "first_date", "folder", "full_scale", "half_code"),
@@ -73,6 +75,14 @@ def shipped_templates() -> Path:
     package = Path(__file__).parents[1]
     installed = package / "catalog_templates"
     return installed if installed.is_dir() else package.parent / "catalog_templates"
+
+
+def templates_for(folders: Iterable[str]) -> Path:
+    """The folder of the templates that come with the program for continents in these folders.
+
+    What the demo made up must never be called an observation, whichever command writes its catalog.
+    """
+    return OF_SYNTHETIC if set(folders) == {folder_of(SYNTHETIC)} else shipped_templates()
 
 
 def load_template(name: str, folder: Path | None = None) -> Template:

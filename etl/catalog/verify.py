@@ -16,7 +16,7 @@ from etl.catalog.documents import to_json
 from etl.catalog.items import Surroundings
 from etl.catalog.root import build_catalog, find_children
 from etl.catalog.style import Style, style_of
-from etl.catalog.templates import Template, load_template
+from etl.catalog.templates import Template, load_template, templates_for
 from etl.catalog.verify_items import check_items
 from etl.catalog.verify_quicklooks import check_quicklooks
 from etl.load.inventory import CATALOG, COLLECTION, Inventory
@@ -74,9 +74,10 @@ def check_collection(
         verdict.found("catalog", str(difference), key)
     if wrong[MOST_NAMED:]:
         verdict.found("catalog", f"{len(wrong) - MOST_NAMED} more fields differ; {_REMEDY}", key)
-    title = load_template(CATALOG, templates).fill({})["title"]
+    used = templates or templates_for([inventory.folder])
+    title = load_template(CATALOG, used).fill({})["title"]
     style = style_of(found, key)
-    whole = _collection(found, shown, load_template(COLLECTION, templates), title)
+    whole = _collection(found, shown, load_template(COLLECTION, used), title)
     _check_texts(found, whole, wrong, key, verdict, given=templates is not None)
     check_quicklooks(inventory, verdict, with_pixels=with_pixels and shown is inventory)
     around = Surroundings(inventory, found, "", style.address)
@@ -110,7 +111,8 @@ def check_catalog(store: Store, verdict: Verdict, templates: Path | None = None)
     ]
     for difference in wrong:
         verdict.found("catalog", f"{difference}; {_REMEDY}", CATALOG)
-    whole = _document(build_catalog(children, load_template(CATALOG, templates), address))
+    used = templates or templates_for(child.folder for child in children)
+    whole = _document(build_catalog(children, load_template(CATALOG, used), address))
     _check_texts(found, whole, wrong, CATALOG, verdict, given=templates is not None)
     for child in children:
         key = f"{child.folder}/{COLLECTION}"

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from etl.catalog.colormap import COLOUR_RANGE, TABLE
 from etl.errors import ArchiveError
-from etl.load.inventory import GROUP, ROOT
+from etl.load.inventory import CATALOG, GROUP, ROOT
 from etl.load.stores import Store
 from etl.serve.answers import answer
 from etl.serve.continents import Continent, Continents
@@ -71,7 +71,8 @@ def build_app(store: Store, static: Path = STATIC, continents: Continents | None
         found = await run_in_threadpool(continents.all)
         url = str(request.base_url).rstrip("/")
         headers = {"Cache-Control": REVALIDATED, "Content-Security-Policy": _POLICY}
-        return HTMLResponse(landing_page(found, url, built), headers=headers)
+        catalog = await run_in_threadpool(store.get, CATALOG)
+        return HTMLResponse(landing_page(found, url, built, catalog), headers=headers)
 
     async def names(request: Request) -> Response:
         found = await run_in_threadpool(continents.all)

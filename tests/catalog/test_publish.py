@@ -1,5 +1,6 @@
 """Publishing: what is written, when, and what is left alone."""
 
+import json
 import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,10 @@ import pytest
 from etl.catalog.colormap import colour
 from etl.catalog.publish import publish
 from etl.catalog.style import Choices
+from etl.catalog.verify import check_catalog, check_collection
 from etl.errors import IncompatibleError, UsageError
 from etl.load.folder import LocalFolder
+from etl.load.verify.findings import Verdict
 from etl.transform.grid import Grid
 
 from .archives import NO_DATA, Continent
@@ -30,6 +33,26 @@ def files(store: LocalFolder) -> dict[Path, tuple[bytes, int]]:
     """Bytes and time of change of every file that readers see."""
     paths = [path for path in store.root.rglob("*") if path.is_file() and path.name[0] != "."]
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+
+
+def test_what_the_demo_made_up_is_called_so_and_nobody_elses(store: LocalFolder) -> None:
+    continent = Continent(store, "Synthetic Europe", Grid(23, 17, (-11.25, 34.1, 31.0625, 71.3)))
+    continent.folder = "synthetic-europe"
+    continent.append(["S3A", "S3B"])
+
+    publish(store, "synthetic-europe")
+
+    found = json.loads((store.root / "synthetic-europe/collection.json").read_text())
+    assert found["title"] == "Synthetic NDVI of Synthetic Europe (no satellite has seen it)"
+    assert "no satellite has seen it" in found["description"]
+    catalog = (store.root / "catalog.json").read_text()
+    assert "no satellite has seen it" in catalog
+    for word in ("Copernicus", "ESA", "sci:citation", "Legal"):
+        assert word not in json.dumps(found) + catalog
+    verdict = Verdict()
+    check_collection(continent.inventory, verdict)
+    check_catalog(store, verdict)
+    assert verdict == Verdict()
 
 
 def test_a_first_run_writes_the_four_files_and_says_how_much(europe: Continent) -> None:

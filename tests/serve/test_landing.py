@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 import pytest
 import xarray as xr
 
+from etl.catalog.publish import publish
 from etl.demo.server import ServerThread
 from etl.load.folder import LocalFolder
 from etl.serve.app import build_app
@@ -47,6 +48,28 @@ def test_it_tells_what_the_archive_holds(served: Served) -> None:
     assert "23 × 17 pixels" in page
     assert "11.25° W to 31.0625° E, 34.1° N to 71.3° N" in page
     assert "sharded" in page
+
+
+def test_it_says_of_the_archive_what_the_catalog_says(served: Served, tmp_path: Path) -> None:
+    page = ask(served.url, "/").body.decode()
+    assert "<h1>Sentinel-3 NDVI archive</h1>" in page
+    assert "<p>Vegetation seen by the Sentinel-3 satellites" in page
+    assert re.search(r"<footer>\s+<p>Contains modified Copernicus Sentinel data\. Questions", page)
+
+    store = LocalFolder(tmp_path / "synthetic")
+    continent = Continent(store, "Synthetic Europe", GRID)
+    continent.folder = "synthetic-europe"
+    continent.append(["S3A"])
+    publish(store, "synthetic-europe")
+    with serving(store.root) as server:
+        made_up = ask(server.url, "/").body.decode()
+        (store.root / "catalog.json").write_text("[")
+        damaged = ask(server.url, "/").body.decode()
+
+    assert "<h1>Synthetic NDVI archive</h1>" in made_up
+    assert "no satellite has seen it" in made_up
+    assert "Copernicus" not in made_up
+    assert "<h1>NDVI archive</h1>" in damaged
 
 
 def test_every_link_of_it_leads_somewhere_on_this_server(served: Served) -> None:
