@@ -7,7 +7,7 @@ from etl.catalog.collection import OVERVIEW, THUMBNAIL, build_collection, shown_
 from etl.catalog.documents import put_changed, to_json
 from etl.catalog.export import build_export
 from etl.catalog.items import Surroundings, is_ours, items_folder
-from etl.catalog.publish_items import known_keys, publish_items, remove_stale
+from etl.catalog.publish_items import Told, known_keys, publish_items, remove_stale
 from etl.catalog.quicklook import OVERVIEW_PIXELS, THUMBNAIL_PIXELS, quicklook
 from etl.catalog.root import build_catalog, find_children
 from etl.catalog.style import EXPORT, Choices, Style, chosen_style
@@ -15,7 +15,6 @@ from etl.catalog.templates import load_template, templates_for
 from etl.errors import UsageError
 from etl.load.inventory import CATALOG, COLLECTION, Inventory, read_inventory
 from etl.load.stores import Store
-from etl.report import Told
 
 _PATIENCE = 600.0
 """Seconds to wait for others that write the catalog, which takes each of them a moment."""

@@ -27,8 +27,10 @@ from etl.catalog.periods import build_month, build_year, digest
 from etl.catalog.quicklook import quicklook
 from etl.load.inventory import Inventory
 from etl.load.stores import Store
-from etl.report import Told
 from etl.signals import raise_if_asked
+
+Told = Callable[[int, int], None]
+"""Called with the number of items that are done, and of all that are to be looked at or drawn."""
 
 log = logging.getLogger(__name__)
 
