@@ -1,9 +1,7 @@
 """An archive as analysts open it: an xarray dataset, lazy, masked, with the satellites' names."""
 
-import json
 import math
 import warnings
-from difflib import get_close_matches
 from os import PathLike, fspath
 from typing import Literal
 from urllib.parse import urlsplit
@@ -14,12 +12,13 @@ import xarray as xr
 
 from etl.errors import UsageError
 from etl.extract.frame import SATELLITES
-from etl.load.inventory import CATALOG, GROUP, Inventory, folder_of, read_inventory
+from etl.load.absent import no_continent
+from etl.load.inventory import GROUP, Inventory, folder_of, read_inventory
 from etl.load.joining import JoinedNdvi
 from etl.load.schema import COLUMNS
 from etl.load.series import committed_series
 from etl.load.served import Served
-from etl.load.stores import Store, open_store
+from etl.load.stores import open_store
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR, VALID_FROM
 
 _OF_THE_WHOLE = ("zarr_conventions", "spatial:", "proj:", "GeoTransform")
@@ -65,7 +64,7 @@ def open_archive(
         raise UsageError(f"there is no layout {layout!r}", "choose frames or series")
     inventory = read_inventory(store, folder)
     if inventory is None:
-        raise UsageError(f"nothing of {continent} is archived in {place}", _remedy(store, folder))
+        raise no_continent(store, place, continent)
     if layout == "series":
         dataset = _joined(inventory, lowest)
     else:
@@ -137,14 +136,3 @@ def _lowest(mask: bool | float) -> float | None:
     if not isinstance(mask, int | float | np.number) or not math.isfinite(mask):
         raise UsageError(f"mask={mask!r} is no NDVI", "give True, False or a number such as 0.1")
     return float(mask)
-
-
-def _remedy(store: Store, folder: str) -> str:
-    """What to do where a folder is not in an archive: its catalog tells what is."""
-    try:
-        links = json.loads(store.get(CATALOG) or b"")["links"]
-        archived = [link["href"].split("/")[-2] for link in links if link["rel"] == "child"]
-    except (ValueError, LookupError, TypeError):
-        return f"check the address: there is no {CATALOG}, as every archive has"
-    near = get_close_matches(folder, archived, n=1)
-    return f"did you mean {near[0]}?" if near else f"it holds {', '.join(sorted(archived)) or 'nothing'}"

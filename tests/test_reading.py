@@ -100,14 +100,14 @@ def test_a_served_archive_opens_as_one_in_a_folder(archive: Path, scenes: list[S
     with serving(archive) as server:
         dataset = etl.open_archive(server.url, "Europe", mask=False)
         np.testing.assert_allclose(dataset.ndvi.values, decoded(scenes), atol=1e-9)
-        with pytest.raises(UsageError, match=r"nothing of Eurpoe is archived in \S+; did you mean europe\?"):
+        with pytest.raises(UsageError, match=r"nothing of Eurpoe is archived in \S+; did you mean Europe\?"):
             etl.open_archive(server.url, "Eurpoe")
 
 
 def test_what_is_not_there_is_told_with_what_is(archive: Path) -> None:
-    with pytest.raises(UsageError, match=r"nothing of Eurpoe is archived in \S+; did you mean europe\?"):
+    with pytest.raises(UsageError, match=r"nothing of Eurpoe is archived in \S+; did you mean Europe\?"):
         etl.open_archive(archive, "Eurpoe")
-    with pytest.raises(UsageError, match=r"nothing of South America is archived in \S+; it holds europe$"):
+    with pytest.raises(UsageError, match=r"nothing of South America is archived in \S+; it holds Europe$"):
         etl.open_archive(archive, "South America")
     with pytest.raises(UsageError, match=r"nothing of Europe is archived .*; check the address"):
         etl.open_archive(archive / "europe", "Europe")

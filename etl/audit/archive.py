@@ -10,7 +10,8 @@ from typing import TypeVar
 from etl.audit.source import Source, check_against_source
 from etl.catalog.templates import check_templates
 from etl.catalog.verify import check_catalog, check_collection
-from etl.errors import ArchiveError, IncompatibleError, UsageError
+from etl.errors import ArchiveError, IncompatibleError
+from etl.load.absent import no_archive, no_continent
 from etl.load.holder import LEASE
 from etl.load.inventory import CATALOG, COLLECTION, GROUP, Inventory, folder_of, read_inventory
 from etl.load.stores import Store
@@ -101,17 +102,15 @@ def audit(store: Store, task: Task, progress: Told) -> tuple[list[Audit], Verdic
 
 
 def _folders(store: Store, continent: str | None) -> list[str]:
-    folders = [folder_of(continent)] if continent else store.folders()
+    folders = [folder_of(continent)] if continent is not None else store.folders()
     signs = (GROUP, COLLECTION, LEASE)
     begun = [folder for folder in folders if any(store.exists(f"{folder}/{sign}") for sign in signs)]
     # A whole archive inside another has a lease as well, and a catalog.
     begun = [folder for folder in begun if not store.exists(f"{folder}/{CATALOG}")]
-    if continent and not begun:
-        raise UsageError(
-            f"nothing of {continent} is archived in {store}", "check --archive, or run ndvi-archive convert"
-        )
+    if continent is not None and not begun:
+        raise no_continent(store, store, continent)
     if not begun and not store.exists(CATALOG):
-        raise UsageError(f"there is no archive in {store}", "check --archive, or run ndvi-archive convert")
+        raise no_archive(store)
     return begun
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from etl.cli.options import archive_option, option
 from etl.cli.output import Output, printable
-from etl.errors import IncompatibleError, UsageError
+from etl.errors import IncompatibleError
+from etl.load.absent import no_archive, no_continent
 from etl.load.gaps import Gap, gaps
 from etl.load.generations import side_folder
 from etl.load.inventory import Inventory, folder_of, read_inventory
@@ -32,7 +33,7 @@ def info(output: Output, archive: str, continent: str | None, with_gaps: bool, a
     store = open_store(archive)
     figures: list[dict[str, Any]] = []
     damaged: list[IncompatibleError] = []
-    for folder in [folder_of(continent)] if continent else store.folders():
+    for folder in [folder_of(continent)] if continent is not None else store.folders():
         try:
             inventory = read_inventory(store, folder)
         except IncompatibleError as error:
@@ -44,12 +45,7 @@ def info(output: Output, archive: str, continent: str | None, with_gaps: bool, a
         elif (last := of_runs["last_run"]) is not None:
             figures.append({"continent": last.get("continent", folder), "frames": 0} | of_runs)
     if not figures and not damaged:
-        what = (
-            f"nothing of {continent} is archived in {archive}"
-            if continent
-            else f"there is no archive with frames in {archive}"
-        )
-        raise UsageError(what, "check --archive, or run ndvi-archive convert first")
+        raise no_archive(archive) if continent is None else no_continent(store, archive, continent)
     if as_json or output.as_json:
         click.echo(json.dumps(figures, indent=2, default=_of_gap))
     elif figures:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from etl.load.addresses import check_plain
 
@@ -18,7 +19,16 @@ def option(*names: str, **settings: Any) -> Callable[[Command], Command]:  # noq
     """A Click option that can also be given as the variable `NDVI_ARCHIVE_…`."""
     long_name = next(name for name in names if name.startswith("--")).split("/")[0]
     variable = "NDVI_ARCHIVE_" + long_name.removeprefix("--").replace("-", "_").upper()
-    return click.option(*names, envvar=variable, show_envvar=True, **settings)
+    return click.option(*names, cls=_Option, envvar=variable, show_envvar=True, **settings)
+
+
+class _Option(click.Option):
+    """An option whose variable is named in an error only where it was not given as an option."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        if ctx and ctx.get_parameter_source(self.name) is ParameterSource.COMMANDLINE:
+            return click.Parameter.get_error_hint(self, ctx)
+        return super().get_error_hint(ctx)
 
 
 class IsoTime(click.ParamType[datetime]):

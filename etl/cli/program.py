@@ -45,6 +45,17 @@ def program(output: Output, verbose: int, quiet: int, log_format: str) -> None:
     output.configure(verbose - quiet, as_json=log_format == "json")
 
 
+def _remedy(error: click.UsageError) -> str:
+    """What to do about a command line that cannot be used."""
+    if error.ctx is None:
+        return "see ndvi-archive --help"
+    root = error.ctx.find_root()
+    of_all = {name for parameter in root.command.params for name in parameter.opts}
+    if isinstance(error, click.NoSuchOption) and error.ctx is not root and error.option_name in of_all:
+        return f"it belongs before the command: ndvi-archive {error.option_name} {error.ctx.info_name}"
+    return f"see {error.ctx.command_path} --help"
+
+
 def main() -> None:
     """Run the program and end the process with the exit code of what happened."""
     output = Output()
@@ -54,9 +65,8 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "ndvi-archive"
         code = error.exit_code
-        output.error(f"{error.format_message().rstrip('.')}; see {where} --help", code)
+        output.error(f"{error.format_message().rstrip('.')}; {_remedy(error)}", code)
     except ArchiveError as error:
         code = error.exit_code
         output.error(str(error), code)

@@ -7,6 +7,7 @@ from etl.catalog.publish import publish
 from etl.catalog.style import Choices
 from etl.catalog.templates import check_templates
 from etl.errors import ArchiveError, UsageError
+from etl.load.absent import no_archive
 from etl.load.inventory import GROUP, read_inventory
 from etl.load.stores import Store
 from etl.report import Progress, of_items
@@ -59,7 +60,7 @@ def catalogue(
     check_templates(templates)
     folders = [folder for folder in store.folders() if store.exists(f"{folder}/{GROUP}")]
     if not folders:
-        raise UsageError(f"there is no archive in {store}", "check --archive, or run ndvi-archive convert")
+        raise no_archive(store)
     done: list[Catalogued] = []
     failed: list[ArchiveError] = []
     for folder in folders:

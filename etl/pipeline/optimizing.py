@@ -12,7 +12,8 @@ from time import perf_counter
 from etl import __version__
 from etl.catalog.publish import publish
 from etl.catalog.templates import check_templates
-from etl.errors import ArchiveError, UsageError
+from etl.errors import ArchiveError
+from etl.load.absent import no_continent
 from etl.load.inventory import Inventory, check_root, folder_of
 from etl.load.recovery import recover
 from etl.load.series_writer import SeriesWriter
@@ -121,12 +122,12 @@ def optimize(
         folder, store = folder_of(task.continent), open_store(task.archive)
         check_root(store)
         if not store.exists(folder):
-            raise _nothing(task)
+            raise no_continent(store, task.archive, task.continent)
         with store.lease(folder, task.wait):
             with deferred():
                 inventory = recover(store, folder)
             if inventory is None or not len(inventory):
-                raise _nothing(task)
+                raise no_continent(store, task.archive, task.continent)
             extend(inventory, task, report, progress)
             report.bytes_out += publish(store, folder, task.templates)
         report.exit_code = 0
@@ -197,10 +198,3 @@ def _each(call: Callable[[int, int], int | None], places: range, north: int, thr
     with closing(overlapped(calls, threads)) as results:
         for result in results:
             yield result or 0
-
-
-def _nothing(task: Optimization) -> UsageError:
-    return UsageError(
-        f"nothing of {task.continent} is archived in {task.archive}",
-        "check the name and --archive, or run ndvi-archive convert first",
-    )

@@ -173,7 +173,29 @@ USAGE = {
     "an empty name": (["convert", "Europe", "--archive", ""], "the archive's name is empty"),
     "an empty name for the demo": (["demo", "--archive", ""], "the archive's name is empty"),
     "an unknown command": (["conver"], "No such command 'conver'"),
-    "an archive that is not there": (["info", "--archive", "x"], "there is no archive with frames in x"),
+    "an archive that is not there": (["info", "--archive", "x"], "there is no archive in x"),
+    "nothing to verify": (
+        ["verify", "--archive", "x"],
+        "x; check --archive, or run ndvi-archive convert first",
+    ),
+    "nothing to catalogue": (
+        ["catalog", "--archive", "x"],
+        "x; check --archive, or run ndvi-archive convert",
+    ),
+    "a nameless continent to verify": (["verify", "", "--archive", "x"], "'' is no name of a continent"),
+    "a nameless continent to tell of": (["info", "", "--archive", "x"], "'' is no name of a continent"),
+    "one slash after s3": (["info", "--archive", "s3:/bucket/x"], "name such as s3://bucket/folder"),
+    "no bucket": (["demo", "--archive", "s3://"], "s3:// is no address of a folder or a bucket"),
+    "a global option after the command": (
+        ["info", "-v", "--archive", "x"],
+        "; it belongs before the command: ndvi-archive -v info",
+    ),
+    "another global option after the command": (
+        ["info", "--archive", "x", "--log-format", "json"],
+        "before the command: ndvi-archive --log-format info",
+    ),
+    "an option that is nobody's": (["info", "--nobodys"], "; see ndvi-archive info --help"),
+    "a wrong option": (["serve", "--archive", "x", "--port", "y"], "'--port': 'y' is not a valid integer"),
 }
 
 
@@ -187,6 +209,20 @@ def test_usage_is_told_in_one_line(name: str, tmp_path: Path, monkeypatch: pytes
     assert (ended.code, says in ended.error) == (2, True), ended.err
     assert ended.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
+    ended = run("serve", "--archive", tmp_path, variables={"NDVI_ARCHIVE_PORT": "y"})
+
+    assert (ended.code, "(env var: 'NDVI_ARCHIVE_PORT'): 'y' is not" in ended.error) == (2, True), ended.err
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "optimize"])
+def test_a_misspelled_continent_is_told_with_the_name_of_the_one_there_is(begun: Path, command: str) -> None:
+    ended = run(command, "Eurpoe", "--archive", begun)
+
+    assert ended.code == 2
+    assert ended.error == f"nothing of Eurpoe is archived in {begun}; did you mean Europe?"
 
 
 def test_an_unknown_continent_is_told(service: StandIn, archive: Path) -> None:
