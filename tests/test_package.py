@@ -26,7 +26,8 @@ def test_the_wheel_holds_the_package_its_templates_and_nothing_else(wheel: Path)
     names = zipfile.ZipFile(wheel).namelist()
 
     assert "etl/py.typed" in names
-    assert {"etl/catalog_templates/catalog.json", "etl/catalog_templates/collection.json"} <= set(names)
+    for folder in ("etl", "etl/demo"):
+        assert {f"{folder}/catalog_templates/{name}.json" for name in ("catalog", "collection")} <= set(names)
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"etl"}
 
 
