@@ -11,7 +11,7 @@ from etl.cli.demo import how_to_go_on
 from etl.demo import CONTINENT
 from etl.demo.service import StandIn
 from tests.load.buckets import BUCKET, s3_server, variables
-from tests.program import run, with_token
+from tests.program import PROGRAM, run, with_token
 
 
 def printed(text: str) -> tuple[str, list[str]]:
@@ -70,6 +70,7 @@ def test_it_tells_how_to_activate_an_environment_that_the_shell_does_not_use(
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     line = f"First, in your shell:  . {tmp_path}/bin/activate\n"
 
+    monkeypatch.setenv("PATH", str(PROGRAM.parent))
     assert line not in how_to_go_on("made")
     monkeypatch.setenv("PATH", "/nowhere")
     assert line in how_to_go_on("made")
