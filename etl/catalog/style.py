@@ -1,10 +1,11 @@
 """How a continent is catalogued: what was chosen for it once stays, until something else is chosen."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
+
+from pydantic_core import from_json
 
 from etl.catalog.address import Address, address_of
 from etl.errors import UsageError
@@ -141,7 +142,7 @@ def _collections(store: Store) -> Iterator[str]:
 
 def _read(store: Store, key: str) -> Mapping[str, Any]:
     try:
-        document = json.loads(store.get(key) or b"{}")
-    except (ValueError, RecursionError):
+        document = from_json(store.get(key) or b"{}")
+    except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

@@ -1,6 +1,5 @@
 """The metadata of the service, dialect "continent": asked for, validated, made into values."""
 
-import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
+from pydantic_core import from_json
 
 from etl.errors import LoginError, ServiceError, UsageError
 from etl.extract.auth import TokenSource
@@ -103,8 +103,8 @@ class MetadataApi:
         if response.status_code != requests.codes.ok:
             raise self._refusal(without_query(url), response, body)
         try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
+            answer = from_json(body)
+        except ValueError:
             raise ServiceError(
                 f"{without_query(url)} answered something that is not JSON", "check --api-url"
             ) from None
@@ -278,9 +278,9 @@ def _explanation(body: bytes) -> str:
     """What an error's body says, in one short line."""
     text = body[:2000].decode(errors="replace")
     try:
-        answer = json.loads(body)
+        answer = from_json(body)
         text = str(answer.get("detail") or answer.get("message") or answer.get("error") or "")
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError):
         text = re.sub("<[^>]*>", " ", text)
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return f": {line[:200]}" if line else ""

@@ -1,10 +1,11 @@
 """The reports of a continent's runs, kept beside what they archived."""
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from pydantic_core import from_json
 
 from etl.errors import StorageError
 from etl.load.stores import Store
@@ -62,8 +63,8 @@ def _names(store: Store, folder: str) -> list[str]:
 
 def _read(store: Store, folder: str, name: str) -> dict[str, Any] | None:
     try:
-        run = json.loads(store.get(f"{folder}/{RUNS}/{name}") or b"")
-    except (StorageError, ValueError, RecursionError):
+        run = from_json(store.get(f"{folder}/{RUNS}/{name}") or b"")
+    except (StorageError, ValueError):
         return None
     return run if isinstance(run, dict) else None
 

@@ -1,6 +1,5 @@
 """One continent's group at one moment: its root, and as much of its arrays as can be read."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from typing import Any
 
 import zarr
 from numpy.typing import NDArray
+from pydantic_core import from_json
 from zarr.storage import StorePath
 
 from etl.extract.frame import SATELLITES
@@ -109,8 +109,8 @@ def read_json(store: Store, key: str) -> dict[str, Any] | str:
     if data is None:
         return "is missing"
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
+        document = from_json(data)
+    except ValueError:
         return "is not valid JSON"
     return document if isinstance(document, dict) else "is not a JSON object"
 
