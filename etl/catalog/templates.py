@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from etl.catalog.template_fields import Catalog, Collection, problems
 from etl.demo import CONTINENT as SYNTHETIC
 from etl.demo import TEMPLATES as OF_SYNTHETIC
@@ -130,19 +132,14 @@ def _read(source: Path) -> object:
         text = source.read_text("utf-8-sig")
         if not text.strip():
             raise UsageError(f"the template {source} is empty", _REMEDY)
-        document: object = json.loads(text)
-        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+        document: object = from_json(text, allow_inf_nan=False)
+        json.dumps(document, allow_nan=False)
     except OSError as error:
         raise UsageError(
             f"the template {source} cannot be read: {error.strerror}", "name a folder that has it"
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"the template {source} is not UTF-8 text", "save it as UTF-8") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise UsageError(
-            f"the template {source} is not valid JSON at {where}: {error.msg}", _REMEDY
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"the template {source} holds a value that JSON cannot: {error}", _REMEDY) from error
+    except ValueError as error:
+        raise UsageError(f"the template {source} is not valid JSON: {error}", _REMEDY) from error
     return document
