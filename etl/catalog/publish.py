@@ -1,6 +1,8 @@
 """Writing the STAC files of an archive; they are derived from the committed stores and can be rebuilt."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from etl.catalog.collection import OVERVIEW, THUMBNAIL, build_collection, shown_frame
@@ -110,9 +112,11 @@ def _write_below(around: Surroundings, style: Style, told: Told | None) -> int:
 def _write_quicklooks(inventory: Inventory) -> int:
     values = inventory.frame(shown_frame(inventory))
     sizes = {OVERVIEW: OVERVIEW_PIXELS, THUMBNAIL: THUMBNAIL_PIXELS}
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(partial(quicklook, values), sizes.values()))
     return sum(
-        put_changed(inventory.store, f"{inventory.folder}/{name}", quicklook(values, longest))
-        for name, longest in sizes.items()
+        put_changed(inventory.store, f"{inventory.folder}/{name}", image)
+        for name, image in zip(sizes, images, strict=True)
     )
 
 

@@ -51,9 +51,8 @@ NO_TIME = np.iinfo(np.int64).min
 _COMPRESSOR = ZstdCodec(level=3, checksum=True)
 """Of all but `ndvi`, whose values have a checksum of their own: a flipped bit is an error, not a value."""
 
-_OF_FRAMES = BloscCodec(cname="zstd", clevel=2, shuffle="shuffle")
-_OF_LEVELS = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
-"""A fifth of the time of zstd, at 15 to 30 % more bytes: a level may cost but little of a frame."""
+_OF_NDVI = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", blocksize=CHUNK * CHUNK * 2)
+"""A chunk is one block: half the time of the blocks that Blosc would choose, and 7 to 9 % fewer bytes."""
 
 _EPOCH = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
 
@@ -153,7 +152,7 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
         MemoryStore(objects), attributes={**attributes, "ndvi_archive_format": FORMAT, **more}
     )
     columns = [name for name in COLUMNS if name != "time"]
-    _create_ndvi(group, schema, grid, _OF_FRAMES, ndvi_attributes(grid, schema.bits, columns))
+    _create_ndvi(group, schema, grid, ndvi_attributes(grid, schema.bits, columns))
     _create_columns(group, schema, tuple(COLUMNS))
     _create_coordinates(group, schema, grid)
     for factor in factors:
@@ -161,7 +160,7 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
         level = group.create_group(
             f"{OVERVIEWS}/{factor}", attributes=group_attributes(schema.continent, coarser)
         )
-        _create_ndvi(level, schema, coarser, _OF_LEVELS, level_attributes(coarser, factor))
+        _create_ndvi(level, schema, coarser, level_attributes(coarser, factor))
         _create_columns(level, schema, ("time",))
         _create_coordinates(level, schema, coarser)
     with warnings.catch_warnings():
@@ -171,13 +170,7 @@ def empty_group(schema: Schema) -> dict[str, bytes]:
     return {key: value.to_bytes() for key, value in objects.items()}
 
 
-def _create_ndvi(
-    group: zarr.Group,
-    schema: Schema,
-    grid: Grid,
-    compressor: BloscCodec,
-    attributes: dict[str, JSON],
-) -> None:
+def _create_ndvi(group: zarr.Group, schema: Schema, grid: Grid, attributes: dict[str, JSON]) -> None:
     rows, columns = min(CHUNK, grid.rows), min(CHUNK, grid.columns)
     shard = (1, _round_up(grid.rows, rows), _round_up(grid.columns, columns))
     group.create_array(
@@ -188,7 +181,7 @@ def _create_ndvi(
         dtype="int16",
         chunk_key_encoding=_encoding(schema),
         fill_value=FILL_VALUE,
-        compressors=compressor,
+        compressors=_OF_NDVI,
         dimension_names=("time", "latitude", "longitude"),
         attributes=attributes,
     )

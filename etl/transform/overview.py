@@ -22,7 +22,7 @@ _LARGEST_FACTOR = 128
 _FLOOR = VALID_FROM_PACKED - 1
 """Stands for every pixel that is not valid, so that a sum tells the valid ones once their number is known."""
 
-_BLOCK_PIXELS = 1 << 18
+_BLOCK_PIXELS = 1 << 19
 """Pixels summed at a time: they stay in the second-level cache."""
 
 

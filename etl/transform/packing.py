@@ -26,6 +26,11 @@ _LIMIT = -(FILL_VALUE + 1)
 _BLOCK_PIXELS = 1 << 16
 """Pixels handled at a time: codes and packed values of a block stay in the second-level cache."""
 
+_MOST_ROWS = 512
+"""Rows handled at a time: float32 adds up so many stored values exactly."""
+
+_NOT_VALID = np.float32(VALID_FROM_PACKED - 1)
+
 
 @dataclass(frozen=True)
 class PackedFrame:
@@ -89,7 +94,7 @@ class Packing:
             What is stored of the next rows: a part of the buffer, valid until the next one is asked for.
         """
         rows, columns = self._codes.shape
-        rows_at_once = max(1, _BLOCK_PIXELS // columns)
+        rows_at_once = min(max(1, _BLOCK_PIXELS // columns), _MOST_ROWS)
         scaled = np.empty((min(rows_at_once, rows), columns), np.float32)
         for north in range(0, rows, len(buffer)):
             band = buffer[: min(len(buffer), rows - north)]
@@ -102,14 +107,18 @@ class Packing:
     def _pack_block(self, codes: Codes, block: NDArray[np.int16], scaled: NDArray[np.float32]) -> None:
         np.multiply(codes, self._gain, out=scaled, dtype=np.float32)
         np.add(scaled, self._offset, out=scaled)
-        np.copyto(block, np.rint(scaled, out=scaled), casting="unsafe")
+        np.rint(scaled, out=scaled)
         for code in self._exceptions:
-            np.copyto(block, self._table[code], where=codes == code)
-        valid = block >= VALID_FROM_PACKED
-        self._pixels += block.size
-        self._valid_count += int(np.count_nonzero(valid))
-        self._valid_sum += int(np.sum(block, where=valid, dtype=np.int64))
+            np.copyto(scaled, self._table[code], where=codes == code)
+        np.copyto(block, scaled, casting="unsafe")
         self.checksum = google_crc32c.extend(self.checksum, block)
+        # What is not valid is made to add the same: that is faster than leaving it out.
+        np.maximum(scaled, _NOT_VALID, out=scaled)
+        valid_count = int(np.count_nonzero(scaled > _NOT_VALID))
+        sums = np.add.reduce(scaled, axis=0)
+        self._pixels += block.size
+        self._valid_count += valid_count
+        self._valid_sum += int(sums.sum(dtype=np.float64)) - int(_NOT_VALID) * (block.size - valid_count)
 
 
 def pack(frame: Frame) -> PackedFrame:

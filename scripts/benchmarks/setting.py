@@ -33,7 +33,7 @@ class Sizes:
 
     columns: int = 8176
     rows: int = 5600
-    frames: int = 12
+    frames: int = 24
     small: tuple[int, int] = (336, 200)
     archived: tuple[int, ...] = (10, 100, 1000)
     middle: tuple[int, int] = (1024, 1024)
