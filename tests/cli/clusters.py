@@ -17,10 +17,12 @@ class DaskCluster:
 
     Attributes:
         address: address of the scheduler.
+        scheduler: its process.
         log: file of what the processes say.
     """
 
     address: str
+    scheduler: "subprocess.Popen[str]"
     log: Path
 
 
@@ -53,7 +55,7 @@ def dask_cluster(folder: Path, variables: Mapping[str, str]) -> Iterator[DaskClu
             _command("worker", address, *local, *two), env=environment, cwd=folder, stderr=out
         ) as workers:
             try:
-                yield DaskCluster(address, log)
+                yield DaskCluster(address, scheduler, log)
             finally:
                 workers.terminate()
                 workers.wait(60)

@@ -342,21 +342,62 @@ def test_workers_that_die_again_and_again_end_the_run_in_one_line(service: Stand
     assert storage.committed == BEFORE
 
 
-def test_a_run_that_is_interrupted_by_its_terminal_ends_with_all_its_processes(
-    service: StandIn, storage: Storage
+@pytest.mark.parametrize(
+    ("number", "code", "told"),
+    [
+        (signal.SIGINT, 130, "interrupted by SIGINT; "),
+        (signal.SIGTERM, 143, "interrupted by SIGTERM; "),
+        # The alarm that the deadline is.
+        (signal.SIGALRM, 4, "the deadline of 3600 seconds has passed; "),
+    ],
+    ids=["its terminal", "SIGTERM", "deadline"],
+)
+def test_a_run_that_is_ended_ends_with_all_its_processes(
+    service: StandIn, storage: Storage, number: signal.Signals, code: int, told: str
 ) -> None:
-    with held(service, storage, "--commit-frames", str(BEFORE)) as (process, workers):
+    options = ("--commit-frames", str(BEFORE), "--deadline", "3600")
+    with held(service, storage, *options) as (process, workers):
         assert process.stderr is not None
         assert any(f"committed {BEFORE} of 20" in line for line in process.stderr)
-        os.killpg(process.pid, signal.SIGINT)
+        # A terminal tells all its processes.
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         _, err = process.communicate(timeout=PATIENCE)
 
-    assert process.returncode == 130
+    assert process.returncode == code
     *others, line = err.splitlines()
-    assert line.startswith("Error: interrupted by SIGINT; ")
+    assert line.startswith(f"Error: {told}")
     assert all(" INFO " in other for other in others), err
     assert storage.committed == BEFORE
     wait_until_ended(workers)
+
+
+def test_a_cluster_that_is_lost_ends_the_run_after_the_frames_before(
+    service: StandIn, storage: Storage, alone: Path, tmp_path: Path
+) -> None:
+    options = ("--commit-frames", str(BEFORE))
+    with (
+        dask_cluster(tmp_path, variables(storage.server)) as cluster,
+        held(service, storage, "--scheduler", cluster.address, *options) as (process, _),
+    ):
+        assert process.stderr is not None
+        assert any(f"committed {BEFORE} of 20" in line for line in process.stderr)
+        cluster.scheduler.kill()
+        _, err = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 1
+    *others, line = err.splitlines()
+    assert line == (
+        "Error: the connection to the cluster is lost; check the scheduler, then run the command again"
+    )
+    assert all(" INFO " in other for other in others), err
+    assert storage.committed == BEFORE
+    faults(storage.server)
+    ended = run(
+        *("convert", "Europe", "--archive", f"s3://{BUCKET}/night"),
+        variables=with_token(service) | storage.variables,
+    )
+    assert ended.code == 0, ended.err
+    assert storage.frames == frame_objects(alone)
 
 
 def test_a_run_that_is_killed_leaves_no_processes_and_nothing_that_harms_the_next_one(
