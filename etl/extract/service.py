@@ -32,7 +32,7 @@ class ContinentService:
         Args:
             api_url: address of the API.
             tokens: where the access token comes from.
-            threads: decoder threads; 0 is one a core.
+            threads: decoder threads; 0 is one a core, 16 at most.
             max_pixels: most pixels a frame may have; larger ones are refused before memory is taken.
             client: the session to use; None is a new one.
 
@@ -117,7 +117,7 @@ def stream_frames(
         entries: the frames.
         ask_again: gives the stream's address once the one of the listing has expired; None where that
             is all there is.
-        threads: decoder threads; 0 is one a core.
+        threads: decoder threads; 0 is one a core, 16 at most.
 
     Raises:
         StreamError: A frame cannot be had; all before it were yielded.

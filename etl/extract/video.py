@@ -6,6 +6,7 @@ the end from the start of the stream.
 """
 
 import logging
+import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -32,6 +33,9 @@ _FURTHER_BACK = (0, 2, 8, 32, 128, 512)
 _LONGEST_GAP = 500
 """Unwanted frames that are rather decoded and dropped than sought over."""
 
+_MOST_THREADS = 16
+"""Of a decoder: each of them holds a frame, and FFmpeg advises against more."""
+
 _OTHER_RATE = 5
 """Frames a second by which a stream's average may differ: a hole changes it a little."""
 
@@ -57,13 +61,13 @@ class Video:
             client: the session to use.
             source: http or https address, or the path of a local file.
             size: (columns, rows) every frame must have; a stream with larger ones is not decoded.
-            threads: decoder threads; 0 is one a core.
+            threads: decoder threads; 0 is one a core, 16 at most.
         """
         self._client = client
         self._source = Address(client, source) if isinstance(source, str) else source
         self._name = self._source.name if isinstance(self._source, Address) else str(source)
         self._size = size
-        self._threads = threads
+        self._threads = threads or min(len(os.sched_getaffinity(0)), _MOST_THREADS)
         self._media: Media | None = None
 
     def pictures(self, numbers: Sequence[int]) -> Iterator[Picture]:
