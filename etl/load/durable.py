@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+_LARGE = 1 << 20
+
 
 def make_folders(folder: Path) -> None:
     """Create a folder and those above it, each one durably."""
@@ -24,6 +26,9 @@ def sync_folder(folder: Path) -> None:
 def write_file(path: Path, data: bytes | memoryview) -> None:
     """Write a new file, and wait until it is on the disk.
 
+    A large one is then not kept in memory by the system: thousands of frames, which nobody reads soon, would
+    take the place of what others need, and fresh memory for each of them costs more time than writing it.
+
     Raises:
         OSError: It cannot be written, or is there already.
     """
@@ -31,3 +36,5 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+        if len(data) >= _LARGE:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
