@@ -21,6 +21,7 @@ FLOOR = {
     "audit": 5,
     "config": 5,
     "reading": 4,
+    "analysis": 5,
     "serve": 5,
     "nightly": 6,
     "cli": 7,

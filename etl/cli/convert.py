@@ -40,7 +40,7 @@ from etl.signals import deferred, ending_on_signals
     type=IsoTime(),
     help="First date, UTC.  [default: the archive's first, else the service's first]",
 )
-@option("--end", type=IsoTime(end_of_day=True), help="Last date, UTC.  [default: the newest there is]")
+@option("--end", type=IsoTime(end=True), help="Last date, UTC.  [default: the newest there is]")
 @option("--api-url", default=DEFAULT_API_URL, show_default=True, help="Address of the service's API.")
 @option(
     "--token-file", type=click.Path(path_type=Path), help="File with an access token, instead of a login."

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,26 +33,31 @@ class _Option(click.Option):
 
 
 class IsoTime(click.ParamType[datetime]):
-    """A date or time in ISO 8601, UTC unless it says otherwise; becomes an aware datetime."""
+    """A year, month, date or time in ISO 8601, UTC unless it says otherwise; becomes an aware datetime."""
 
     name = "ISO date"
 
-    def __init__(self, *, end_of_day: bool = False) -> None:
-        self._end_of_day = end_of_day
+    def __init__(self, *, end: bool = False) -> None:
+        self._end = end
 
     def convert(
         self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """Parse the value; a date alone is its first second, or its last one for an end."""
+        """Parse the value; a year, month or date alone is its first second, or its last one for an end."""
         if isinstance(value, datetime):
             return value
         try:
+            if re.fullmatch(r"\d{4}(-\d\d)?", value, re.ASCII):
+                year, month = int(value[:4]), int(value[5:] or 1)
+                moment, after = datetime(year, month, 1, tzinfo=UTC), month % 12 + 1 if value[5:] else 1
+                following = moment.replace(year=year + (after == 1), month=after)
+                return following - timedelta(seconds=1) if self._end else moment
             moment = datetime.fromisoformat(value)
-            if self._end_of_day and len(value) <= len("2021-01-31"):
+            if self._end and len(value) <= len("2021-01-31"):
                 moment += timedelta(days=1, seconds=-1)
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no date such as 2021-01-31 or 2021-01-31T10:00", param, ctx)
+            self.fail(f"{value!r} is no date such as 2021-01-31, 2021-01 or 2021-01-31T10:00", param, ctx)
 
 
 class Number(click.ParamType[float]):

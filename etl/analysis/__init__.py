@@ -1,0 +1,1 @@
+"""What users take from an archive: files, time series, films."""

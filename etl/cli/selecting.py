@@ -1,0 +1,107 @@
+"""Options by which commands choose what to take from an archive."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+from etl.analysis.region import Region, box, point, read_geojson
+from etl.analysis.selection import Selection
+from etl.cli.options import IsoTime, archive_option, option
+from etl.errors import UsageError
+from etl.extract.frame import SATELLITES
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Box(click.ParamType[tuple[float, float, float, float]]):
+    """Four numbers: west, south, east, north."""
+
+    name = "W,S,E,N"
+
+    def convert(
+        self,
+        value: str | tuple[float, float, float, float],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[float, float, float, float]:
+        """Parse the value, its numbers apart by commas."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            west, south, east, north = map(float, value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not four numbers such as 5.5,47,10.5,49", param, ctx)
+        return west, south, east, north
+
+
+def selection_options(*, with_point: bool = False) -> Callable[[Command], Command]:
+    """The argument CONTINENT, and the options `--archive`, `--start`, … as one parameter `selection`.
+
+    Args:
+        with_point: also `--lon` and `--lat`.
+    """
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def choosing(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
+            region = _region(*(options.pop(name, None) for name in ("lon", "lat", "bbox", "aoi")))
+            chosen = {
+                name: options.pop(name)
+                for name in ("archive", "continent", "start", "end", "satellite", "mask")
+            }
+            return command(*arguments, selection=Selection(region=region, **chosen), **options)
+
+        decorated: Any = choosing
+        for each in reversed(_options(with_point=with_point)):
+            decorated = each(decorated)
+        return cast(Command, decorated)
+
+    return decorate
+
+
+def _options(*, with_point: bool) -> list[Callable[[Any], Any]]:
+    of_point = [
+        option("--lon", type=float, metavar="DEGREES", help="Longitude of one place; with --lat."),
+        option("--lat", type=float, metavar="DEGREES", help="Latitude of one place; with --lon."),
+    ]
+    return [
+        click.argument("continent"),
+        archive_option,
+        option(
+            "--start",
+            type=IsoTime(),
+            help="First date or time, UTC: 2021, 2021-03, 2021-03-01, ….  [default: the first]",
+        ),
+        option("--end", type=IsoTime(end=True), help="Last date or time, UTC.  [default: the newest]"),
+        option("--satellite", type=click.Choice(list(SATELLITES)), help="Frames of this one alone."),
+        *(of_point if with_point else []),
+        option("--bbox", type=Box(), help="Part between these degrees of longitude and latitude."),
+        option(
+            "--aoi",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Part within the polygons of a GeoJSON file.",
+        ),
+        option(
+            "--mask/--no-mask",
+            default=True,
+            help="Leave out NDVI below 0.05, commonly no data.  [default: mask]",
+        ),
+    ]
+
+
+def _region(
+    lon: float | None, lat: float | None, bbox: tuple[float, float, float, float] | None, aoi: Path | None
+) -> Region | None:
+    if (lon is None) != (lat is None):
+        raise UsageError("--lon and --lat belong together", "give both")
+    if sum(each is not None for each in (lon, bbox, aoi)) > 1:
+        raise UsageError("more than one region is given", "give one of --lon with --lat, --bbox, and --aoi")
+    if lon is not None and lat is not None:
+        return point(lon, lat)
+    if bbox is not None:
+        return box(*bbox)
+    return None if aoi is None else read_geojson(aoi)
