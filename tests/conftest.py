@@ -1,4 +1,4 @@
-"""A continent small enough to be archived many times."""
+"""A continent small enough to be archived many times, and the order of the tests."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -11,6 +11,11 @@ from etl.demo.scene import SceneFrame, scene
 from etl.demo.service import StandIn, Stream, publish
 
 BBOX = (-11.0, 35.0, 31.0, 60.0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules that test the whole program: one that takes long should not come last."""
+    items.sort(key=lambda item: len(item.path.parts))
 
 
 @pytest.fixture(scope="session")
