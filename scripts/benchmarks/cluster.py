@@ -1,13 +1,14 @@
 """A model of a cluster: how long a backfill takes on many workers, and what it costs.
 
 The frames of all continents are cut at key frames into T tasks of g frames. A task decodes e frames beside
-its own, as counted. A worker takes s seconds a megapixel and frame, all stages overlapped, as measured; so
-for frames of m megapixels a task takes (g + e) · m · s. The driver does one thing after the other: d seconds
-to hand out a task (assumed), c seconds a commit (measured), one commit every 64 frames. With W workers:
+its own, as counted. A worker has one core, and takes s seconds a megapixel and frame, all stages overlapped,
+as measured; so for frames of m megapixels a task takes (g + e) · m · s. The driver does one thing after the
+other: d seconds to hand out a task (assumed), c seconds a commit (measured), one commit every 64 frames. With
+W workers:
 
     wall(W) = start + max( ⌈T / W⌉ · (g + e) · m · s ,  T · d + frames / 64 · c )
     core-hours used     = T · (g + e) · m · p / 3600        p: CPU seconds a megapixel and frame
-    core-hours reserved = W · cores · wall(W) / 3600
+    core-hours reserved = W · wall(W) / 3600
 
 `start` is what a conversion takes besides its frames, as measured: interpreter, login, listing, cluster,
 catalog. Left out: the network (the bandwidth that would be needed is told instead), storage that slows down
@@ -37,7 +38,6 @@ class Costs:
         cpu: CPU seconds of the same.
         extra: frames a task decodes beside its own.
         commit: seconds of a commit.
-        cores: cores of a worker.
         bits: bits of video a pixel.
     """
 
@@ -46,7 +46,6 @@ class Costs:
     cpu: float
     extra: float
     commit: float
-    cores: int
     bits: float
 
 
@@ -115,7 +114,7 @@ def predict(costs: Costs, stretches: Sequence[Stretch], workers: int) -> Point:
         workers,
         wall,
         sum(tasks) * costs.cpu / 3600,
-        workers * costs.cores * wall / 3600,
+        workers * wall / 3600,
         pixels * costs.bits / wall,
         bound,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .clips import Stored
 from .measuring import Group, Run, Variant, ratio, size_of
-from .setting import Setting, converting, cores, has_option
+from .setting import Setting, converting, cores
 from .standin import serving_streams
 
 ALLOWED_FRAMES = 4
@@ -25,9 +25,8 @@ def convert(setting: Setting) -> Group:
                 converting(f"{name}: convert", clip, service),
                 _decoding(f"{name}: ffmpeg", *ffmpeg, "-i", clip.file, "-f", "null", "-"),
                 _decoding(f"{name}: PyAV alone", *pyav, threads, clip.file),
+                converting(f"{name}: no overviews", clip, service, "--no-overviews"),
             ]
-            if has_option("--no-overviews"):
-                variants.append(converting(f"{name}: no overviews", clip, service, "--no-overviews"))
             group.runs |= setting.alternate(*variants)
         ours, theirs = f"{name}: convert", f"{name}: ffmpeg"
         group.compare(f"{name}: wall, convert / ffmpeg", (ours, "wall"), (theirs, "wall"))
@@ -40,11 +39,8 @@ def convert(setting: Setting) -> Group:
             )
         )
         group.compare(f"{name}: wall, convert / PyAV alone", (ours, "wall"), (f"{name}: PyAV alone", "wall"))
-        if has_option("--no-overviews"):
-            bare = f"{name}: no overviews"
-            group.compare(f"{name}: wall, with / without overviews", (ours, "wall"), (bare, "wall"))
-    if not has_option("--no-overviews"):
-        group.skipped.append("cost of overviews: convert has no --no-overviews")
+        bare = f"{name}: no overviews"
+        group.compare(f"{name}: wall, with / without overviews", (ours, "wall"), (bare, "wall"))
     return group
 
 

@@ -3,14 +3,11 @@
 import json
 import shutil
 import sys
-from inspect import signature
-
-import etl
 
 from .clips import Clip, Stored
 from .measuring import PROGRAM, FailedError, Group, Variant, quietly
 from .serving import serving_archive
-from .setting import Setting, archived, has_option
+from .setting import Setting, archived
 from .standin import serving_streams
 
 _PICTURES = 40
@@ -28,28 +25,22 @@ def read(setting: Setting) -> Group:
     long = setting.stored(
         Clip("years", *sizes.middle, sizes.years, preset="ultrafast", pictures=min(_PICTURES, sizes.years))
     )
-    layouts = ["frames"]
-    if "layout" in signature(etl.open_archive).parameters and has_option("--archive", "optimize"):
-        layouts.append("series")
-    else:
-        group.skipped.append("reading by the series layout: there is no `optimize`, or open_archive cannot")
     archive = setting.scratch / "read"
     try:
         with serving_streams([full, long]) as service:
             for clip in (full, long):
                 archived(clip, archive, service)
-        if "series" in layouts:
-            quietly([*PROGRAM, "-q", "optimize", long.clip.name, "--archive", archive])
+        quietly([*PROGRAM, "-q", "optimize", long.clip.name, "--archive", archive])
         with serving_archive(archive) as url:
             places = {"disk": str(archive), "HTTP": url}
             looks = [("map", "frames", full)]
-            looks += [(what, layout, long) for what in ("pixel", "region") for layout in layouts]
+            looks += [(what, layout, long) for what in ("pixel", "region") for layout in ("frames", "series")]
             group.runs = setting.alternate(
                 *(_look(*look, *place) for look in looks for place in places.items())
             )
     finally:
         shutil.rmtree(archive, ignore_errors=True)
-    _compare(group, layouts)
+    _compare(group)
     return group
 
 
@@ -62,7 +53,7 @@ def _look(what: str, layout: str, clip: Stored, where: str, address: str) -> Var
     )
 
 
-def _compare(group: Group, layouts: list[str]) -> None:
+def _compare(group: Group) -> None:
     for what in ("map", "pixel", "region"):
         names = [name for name in group.runs if name.startswith(what)]
         found = {(run.value("values"), run.value("total")) for name in names for run in group.runs[name]}
@@ -71,8 +62,7 @@ def _compare(group: Group, layouts: list[str]) -> None:
         for name in names:
             group.count(f"seconds, {name}", name, "reading")
             group.count(f"bytes, {name}", name, "bytes")
-    if "series" in layouts:
-        for what in ("pixel", "region"):
-            frames, series = f"{what}, frames, HTTP", f"{what}, series, HTTP"
-            for figure, label in (("reading", "seconds"), ("bytes", "bytes")):
-                group.compare(f"{label}, {what}, frames / series, HTTP", (frames, figure), (series, figure))
+    for what in ("pixel", "region"):
+        frames, series = f"{what}, frames, HTTP", f"{what}, series, HTTP"
+        for figure, label in (("reading", "seconds"), ("bytes", "bytes")):
+            group.compare(f"{label}, {what}, frames / series, HTTP", (frames, figure), (series, figure))

@@ -8,7 +8,7 @@ from .clips import Clip, Stored
 from .cluster import COMMIT_FRAMES, TEN_YEARS, WORKERS, Costs, Stretch, predict
 from .measuring import Figure, Group, Variant
 from .ranges import decoded_frames
-from .setting import Setting, converting, cores, has_option
+from .setting import Setting, converting, on_cores
 from .standin import serving_streams
 
 _OFTEN = 2
@@ -16,56 +16,49 @@ _OFTEN = 2
 
 
 def scale(setting: Setting) -> Group:
-    """Conversions of a part and of the whole of a stream, by one process and by one and two workers."""
+    """Conversions of a part and of the whole of a stream, by one worker and by two, each with a core."""
     columns, rows, frames, gop = setting.sizes.spread
     group = Group(
-        "scale", f"{frames} frames of {columns} × {rows}, a key frame every {gop}, by 1 and 2 workers"
+        "scale",
+        f"{frames} frames of {columns} × {rows}, a key frame every {gop}, by one worker on one core and two"
+        " on two; and by one process on two",
     )
     clip = setting.stored(Clip("spread", columns, rows, frames, gop=gop, preset="ultrafast"))
     with serving_streams([clip]) as service:
         group.runs = setting.alternate(*_variants(clip, service))
         extra = _extra(setting, clip, service)
-    many = setting.sizes.archived[1]
-    commit = _commit(setting, group, many)
-    has_workers = has_option("--workers")
-    if has_workers:
-        group.compare("wall, 1 worker / 2 workers", ("1 worker, whole", "wall"), ("2 workers, whole", "wall"))
-    else:
-        group.skipped.append("1 and 2 workers: convert has no --workers; the model's worker is one process")
-    costs = _costs(group, clip, extra, commit, has_workers=has_workers)
-    workers, variant = (2, "2 workers, whole") if has_workers else (1, "one process, whole")
-    stretch = Stretch(variant, frames, clip.clip.pixels / 1e6, gop if has_workers else frames)
-    predicted = predict(costs, [stretch], workers).wall
-    each = [predicted / run.wall for run in group.runs[variant]]
-    middle = predicted / group.median(variant, "wall")
-    group.figures.append(Figure(f"wall, model / measured, {variant}", middle, min(each), max(each)))
+    commit = _commit(setting, group, setting.sizes.archived[1])
+    group.compare("wall, 1 worker / 2 workers", ("1 worker, whole", "wall"), ("2 workers, whole", "wall"))
+    costs = _costs(group, clip, extra, commit)
+    stretch = Stretch("2 workers", frames, clip.clip.pixels / 1e6, gop)
+    predicted = predict(costs, [stretch], 2).wall
+    each = [predicted / run.wall for run in group.runs["2 workers, whole"]]
+    middle = predicted / group.median("2 workers, whole", "wall")
+    group.figures.append(Figure("wall, model / measured, 2 workers", middle, min(each), max(each)))
     group.more["costs"] = asdict(costs)
     group.more["frames"] = [asdict(stretch) for stretch in TEN_YEARS]
     group.more["cluster"] = [asdict(predict(costs, TEN_YEARS, each)) for each in WORKERS]
     return group
 
 
-def _parts(clip: Clip) -> dict[str, int]:
-    """Even numbers of frames: two a day."""
-    return {name: clip.frames // part // 2 * 2 for name, part in (("quarter", 4), ("half", 2), ("whole", 1))}
-
-
 def _variants(clip: Stored, service: Mapping[str, str]) -> list[Variant]:
-    parts = _parts(clip.clip)
+    def variant(name: str, cores: int, frames: int, *arguments: str) -> Variant:
+        end = ("--end", clip.last_day(frames))
+        return on_cores(converting(name, clip, service, *arguments, *end, frames=frames), cores)
 
-    def variant(unit: str, part: str, *arguments: str) -> Variant:
-        end = ("--end", clip.last_day(parts[part]))
-        return converting(f"{unit}, {part}", clip, service, *arguments, *end, frames=parts[part])
+    one_core = ("--threads", "1", "--workers")
+    frames = clip.clip.frames
+    return [
+        variant("one process, whole", 2, frames),
+        variant("1 worker, half", 1, _half(clip.clip), *one_core, "1"),
+        variant("1 worker, whole", 1, frames, *one_core, "1"),
+        variant("2 workers, whole", 2, frames, *one_core, "2"),
+    ]
 
-    variants = [variant("one process", part) for part in parts]
-    if has_option("--workers"):
-        one_core = ("--threads", "1") if has_option("--threads") else ()
-        variants += [
-            variant("1 worker", "half", "--workers", "1", *one_core),
-            variant("1 worker", "whole", "--workers", "1", *one_core),
-            variant("2 workers", "whole", "--workers", "2", *one_core),
-        ]
-    return variants
+
+def _half(clip: Clip) -> int:
+    """An even number of frames: two a day."""
+    return clip.frames // 4 * 2
 
 
 def _extra(setting: Setting, clip: Stored, service: Mapping[str, str]) -> float:
@@ -92,19 +85,17 @@ def _commit(setting: Setting, group: Group, frames: int) -> float:
     return max(0.0, often - seldom) / more
 
 
-def _costs(group: Group, clip: Stored, extra: float, commit: float, *, has_workers: bool) -> Costs:
-    """Costs from two runs of one worker; a third is left to be predicted."""
-    unit, short, long = ("1 worker", "half", "whole") if has_workers else ("one process", "quarter", "half")
-    parts, megapixels = _parts(clip.clip), clip.clip.pixels / 1e6
-    beside = 1 + extra / clip.clip.gop if has_workers else 1.0
-    work = {name: parts[name] * beside * megapixels for name in (short, long)}
+def _costs(group: Group, clip: Stored, extra: float, commit: float) -> Costs:
+    """Costs from two runs of one worker; those of two workers are left to be predicted."""
+    short, long = "1 worker, half", "1 worker, whole"
+    beside = (1 + extra / clip.clip.gop) * clip.clip.pixels / 1e6
+    work = {short: _half(clip.clip) * beside, long: clip.clip.frames * beside}
 
     def slope(figure: str) -> float:
-        more = group.median(f"{unit}, {long}", figure) - group.median(f"{unit}, {short}", figure)
+        more = group.median(long, figure) - group.median(short, figure)
         return max(0.0, more / (work[long] - work[short]))
 
     wall = slope("wall")
-    start = max(0.0, group.median(f"{unit}, {long}", "wall") - work[long] * wall)
-    used = 1 if has_workers and has_option("--threads") else cores()
+    start = max(0.0, group.median(long, "wall") - work[long] * wall)
     bits = 8 * clip.size / clip.clip.frames / clip.clip.pixels
-    return Costs(start, wall, slope("cpu"), extra, commit, used, bits)
+    return Costs(start, wall, slope("cpu"), extra, commit, bits)

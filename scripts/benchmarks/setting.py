@@ -2,10 +2,8 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from etl.demo.encoder import Container
@@ -40,7 +38,7 @@ class Sizes:
     years: int = 1460
     group: int = 250
     containers: tuple[Container, ...] = ("mp4", "ts", "hls-ts", "hls-fmp4")
-    spread: tuple[int, int, int, int] = (4088, 2800, 144, 12)
+    spread: tuple[int, int, int, int] = (4088, 2800, 288, 24)
 
 
 TINY = Sizes(64, 48, 4, (32, 24), (10, 20), (64, 48), 24, 10, ("mp4",), (64, 48, 12, 4))
@@ -96,6 +94,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def on_cores(variant: Variant, count: int) -> Variant:
+    """A variant that may use so many of these cores."""
+    few = ",".join(map(str, sorted(os.sched_getaffinity(0))[:count]))
+    return replace(variant, command=lambda folder: ["taskset", "-c", few, *variant.command(folder)])
+
+
 def convert(clip: str, archive: Path, *arguments: str | Path) -> list[str | Path]:
     """The command that archives a clip; its report comes to lie beside the archive."""
     report = archive.with_name(f"{archive.name}-report.json")
@@ -138,10 +142,3 @@ def archived(clip: Stored, archive: Path, service: Mapping[str, str], *arguments
     """Archive a clip without measuring it."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     quietly(convert(clip.clip.name, archive, *arguments), service)
-
-
-@cache
-def has_option(name: str, command: str = "convert") -> bool:
-    """Whether a command of the program has an option already."""
-    done = subprocess.run([*PROGRAM, command, "--help"], capture_output=True, text=True, check=False)
-    return f"{name} " in done.stdout or f"{name}\n" in done.stdout
