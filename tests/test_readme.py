@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import av
 import pytest
 
 from etl.demo.service import StandIn
@@ -21,7 +22,10 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-DEMO, TEST, ARCHIVE, WORKERS, OPTIMIZE, NIGHT, CHECK, REBUILD, CATALOG, MEMORY, SOAK = blocks("sh")
+(
+    *(DEMO, TEST, FIELD, ARCHIVE, WORKERS, TAKE, OPTIMIZE),
+    *(NIGHT, CHECK, REBUILD, CATALOG, MEMORY, SOAK),
+) = blocks("sh")
 OPEN, FIRST_RECIPE, *_ = blocks("python")
 (OVERVIEW,) = re.findall(r"`(xr\.open_zarr\([^`]*group=[^`]*)`", README)
 (COURSE,) = (block for block in blocks("python") if 'layout="series"' in block)
@@ -112,6 +116,26 @@ def test_the_archive_of_the_demo_has_the_overview_and_the_series_that_recipes_op
     assert opened.returncode == 0, opened.stderr
     assert "{'time': 240, 'latitude': 200, 'longitude': 336}" in opened.stdout
     assert "2021-06-28" in opened.stdout
+
+
+def test_the_way_from_a_clone_to_the_time_series_of_a_polygon_and_to_files_and_films(
+    checkout: Path, demo: subprocess.CompletedProcess[str]
+) -> None:
+    assert demo.returncode == 0, demo.stderr
+
+    field = shell(FIELD, checkout)
+    taken = shell(f". .venv/bin/activate\n{TAKE}", checkout)
+
+    assert field.returncode == 0, field.stderr
+    assert field.stdout.count("  S3A  ") == field.stdout.count("  S3B  ") == 120
+    assert (checkout / "mine.png").read_bytes().startswith(b"\x89PNG")
+    assert taken.returncode == 0, taken.stderr
+    names = sorted(path.name for path in (checkout / "maps").iterdir())
+    days = ("20210501", "20210502", "20210503")
+    assert names == [f"NDVI_Synthetic-Europe_{satellite}_{day}.tif" for satellite in ("S3A", "S3B") for day in days]
+    assert len((checkout / "munich.csv").read_text().splitlines()) == 1 + 240
+    with av.open(str(checkout / "alps.mp4")) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 120
 
 
 def test_the_second_command_is_the_one_that_runs_these_tests() -> None:
