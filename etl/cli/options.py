@@ -114,13 +114,13 @@ def continent_argument(*, required: bool = True) -> Callable[[Command], Command]
 
 def _continents(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     try:
-        archive = context.params.get("archive")
-        if archive is None or folder_at(archive) is None:
+        folder = folder_at(context.params.get("archive") or "")
+        if folder is None:
             return []
         from etl.load.absent import archived_continents  # noqa: PLC0415
         from etl.load.stores import open_store  # noqa: PLC0415
 
-        names = archived_continents(open_store(archive)).values()
+        names = archived_continents(open_store(str(folder.expanduser()))).values()
     except ArchiveError:
         return []
     matching = [name for name in names if name.lower().startswith(incomplete.lower())]
