@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from etl.cli.completing import archived_names
 from etl.dates import moment
-from etl.errors import ArchiveError, UsageError
-from etl.load.addresses import check_plain, folder_at
+from etl.errors import UsageError
+from etl.load.addresses import check_plain
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -109,24 +109,7 @@ def archive_option(command: Command) -> Command:
 
 def continent_argument(*, required: bool = True) -> Callable[[Command], Command]:
     """The argument CONTINENT; shells complete it to what is archived in a folder."""
-    return click.argument("continent", required=required, shell_complete=_continents)
-
-
-def _continents(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    try:
-        folder = folder_at(context.params.get("archive") or "")
-        if folder is None:
-            return []
-        from etl.load.absent import archived_continents  # noqa: PLC0415
-        from etl.load.stores import open_store  # noqa: PLC0415
-
-        names = archived_continents(open_store(str(folder.expanduser()))).values()
-    except ArchiveError:
-        return []
-    matching = [name for name in names if name.lower().startswith(incomplete.lower())]
-    # Bash takes what it is given as it would be typed, and Click's function reads one backslash off that.
-    in_bash = os.environ.get("_NDVI_ARCHIVE_COMPLETE", "").startswith("bash")
-    return [re.sub(r"([^\w.-])", r"\\\\\1", name) if in_bash else name for name in matching]
+    return click.argument("continent", required=required, shell_complete=archived_names)
 
 
 def period_options(*, first: str, last: str = "the newest frame") -> Callable[[Command], Command]:

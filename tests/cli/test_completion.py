@@ -51,5 +51,6 @@ def test_bash_completes_archived_continents_as_they_are_typed(america: Path) -> 
     assert completed("ndvi-archive", "info", "--archive", str(america), "so") == [r"South\ America"]
     variables = {"NDVI_ARCHIVE_ARCHIVE": str(america)}
     assert completed("ndvi-archive", "optimize", r"South\ A", variables=variables) == [r"South\ America"]
+    assert completed("ndvi-archive", "optimize", '"S', variables=variables) == ["South America"]
     assert completed("ndvi-archive", "optimize", "E", variables=variables) == [""]
     assert completed("ndvi-archive", "info", "--archive", "s3://", "S") == [""]
