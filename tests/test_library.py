@@ -74,7 +74,7 @@ def test_errors_are_raised_and_name_what_to_do(
 
     with pytest.raises(UsageError, match=r"'soon' is no date such as .*; give a year, month, day or time"):
         etl.convert("Europe", archive, start="soon", api_url=service.api_url)
-    with pytest.raises(UsageError, match="the start 2021-03-05T00:00 is after the end 2021-03-04T23:59"):
+    with pytest.raises(UsageError, match="the start 2021-03-05 00:00 is after the end 2021-03-04 23:59 UTC"):
         etl.convert("Europe", archive, start="2021-03-05", end="2021-03-04", api_url=service.api_url)
     with pytest.raises(LoginError) as refused:
         etl.convert("Europe", archive, api_url=service.api_url)
