@@ -172,7 +172,7 @@ USAGE = {
     ),
     "an empty name": (["convert", "Europe", "--archive", ""], "the archive's name is empty"),
     "an empty name for the demo": (["demo", "--archive", ""], "the archive's name is empty"),
-    "an unknown command": (["conver"], "No such command 'conver'"),
+    "an unknown command": (["conver"], "No such command 'conver'. Did you mean 'convert'?; see ndvi-archive"),
     "an archive that is not there": (["info", "--archive", "x"], "there is no archive in x"),
     "nothing to verify": (
         ["verify", "--archive", "x"],
