@@ -1,7 +1,8 @@
 """Dates and times as people give them; UTC unless they say otherwise."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from calendar import monthrange
+from datetime import UTC, date, datetime
 
 from etl.errors import UsageError
 
@@ -48,12 +49,10 @@ def _first(given: str | date) -> datetime:
 
 
 def _last_second(period: str | date) -> datetime:
-    first = _first(period)
+    last = _first(period)
     length = len(period) if isinstance(period, str) else len("2021-01-31")
     if length == len("2021"):
-        following = first.replace(year=first.year + 1)
-    elif length == len("2021-01"):
-        following = (first + timedelta(days=31)).replace(day=1)
-    else:
-        following = first + timedelta(days=1)
-    return following - timedelta(seconds=1)
+        last = last.replace(month=12)
+    if length <= len("2021-12"):
+        last = last.replace(day=monthrange(last.year, last.month)[1])
+    return last.replace(hour=23, minute=59, second=59)
