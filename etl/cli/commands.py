@@ -24,7 +24,7 @@ They are here so that nothing needs to be imported to list them.
 """
 
 FIRST_STEPS = """\
-Sentinel-3 NDVI of DestinE, from its video streams to a Zarr archive with a STAC catalog.
+DestinE's Sentinel-3 NDVI, from video to a Zarr archive with a STAC catalog.
 
 Try it, without an account:
   ndvi-archive demo

@@ -11,25 +11,29 @@ from tests.program import PROGRAM, clean_environment, run, with_token
 
 COMPLETE = """
 eval "$(_NDVI_ARCHIVE_COMPLETE=bash_source ndvi-archive)"
-COMP_WORDS=("$@")
-COMP_CWORD=$(($# - 1))
-_ndvi_archive_completion ndvi-archive
-printf '%s\\n' "${COMPREPLY[@]}"
+while IFS=$'\\t' read -r -a COMP_WORDS; do
+  COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMPREPLY=()
+  _ndvi_archive_completion ndvi-archive
+  (IFS=$'\\t'; printf '%s\\n' "${COMPREPLY[*]}")
+done
 """
 
 
-def completed(*words: str, variables: dict[str, str] | None = None) -> list[str]:
-    """What Bash offers for the last word."""
-    path = f"{PROGRAM.parent}:{os.environ['PATH']}"
+def completed(*lines: list[str], archive: Path | None = None) -> list[list[str]]:
+    """What Bash offers for the last word of each line."""
+    variables = {"PATH": f"{PROGRAM.parent}:{os.environ['PATH']}"}
+    if archive is not None:
+        variables["NDVI_ARCHIVE_ARCHIVE"] = str(archive)
     done = subprocess.run(
-        ["bash", "--norc", "-c", COMPLETE, "bash", *words],
-        env=clean_environment() | {"PATH": path} | (variables or {}),
+        ["bash", "--norc", "-c", COMPLETE],
+        input="".join("\t".join(["ndvi-archive", *line]) + "\n" for line in lines),
+        env=clean_environment() | variables,
         capture_output=True,
         text=True,
         check=True,
     )
     assert done.stderr == ""
-    return done.stdout.splitlines()
+    return [line.split("\t") if line else [] for line in done.stdout.splitlines()]
 
 
 @pytest.fixture
@@ -42,15 +46,20 @@ def america(service: StandIn, archive: Path) -> Path:
 
 
 def test_bash_completes_commands_options_and_their_words() -> None:
-    assert completed("ndvi-archive", "conv") == ["convert"]
-    assert completed("ndvi-archive", "info", "--ga") == ["--gaps"]
-    assert completed("ndvi-archive", "convert", "Europe", "--layout", "") == ["sharded", "flat"]
+    assert completed(["conv"], ["info", "--ga"], ["convert", "Europe", "--layout", "f"]) == [
+        ["convert"],
+        ["--gaps"],
+        ["flat"],
+    ]
 
 
 def test_bash_completes_archived_continents_as_they_are_typed(america: Path) -> None:
-    assert completed("ndvi-archive", "info", "--archive", str(america), "so") == [r"South\ America"]
-    variables = {"NDVI_ARCHIVE_ARCHIVE": str(america)}
-    assert completed("ndvi-archive", "optimize", r"South\ A", variables=variables) == [r"South\ America"]
-    assert completed("ndvi-archive", "optimize", '"S', variables=variables) == ["South America"]
-    assert completed("ndvi-archive", "optimize", "E", variables=variables) == [""]
-    assert completed("ndvi-archive", "info", "--archive", "s3://", "S") == [""]
+    assert completed(["info", "--archive", str(america), "so"], ["info", "--archive", "s3://", "S"]) == [
+        [r"South\ America"],
+        [],
+    ]
+    assert completed(["optimize", r"South\ A"], ["optimize", '"S'], ["optimize", "E"], archive=america) == [
+        [r"South\ America"],
+        ["South America"],
+        [],
+    ]
