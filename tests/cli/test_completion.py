@@ -19,11 +19,9 @@ done
 """
 
 
-def completed(*lines: list[str], archive: Path | None = None) -> list[list[str]]:
+def completed(*lines: list[str], archive: Path = Path()) -> list[list[str]]:
     """What Bash offers for the last word of each line."""
-    variables = {"PATH": f"{PROGRAM.parent}:{os.environ['PATH']}"}
-    if archive is not None:
-        variables["NDVI_ARCHIVE_ARCHIVE"] = str(archive)
+    variables = {"PATH": f"{PROGRAM.parent}:{os.environ['PATH']}", "NDVI_ARCHIVE_ARCHIVE": str(archive)}
     done = subprocess.run(
         ["bash", "--norc", "-c", COMPLETE],
         input="".join("\t".join(["ndvi-archive", *line]) + "\n" for line in lines),
@@ -54,12 +52,6 @@ def test_bash_completes_commands_options_and_their_words() -> None:
 
 
 def test_bash_completes_archived_continents_as_they_are_typed(america: Path) -> None:
-    assert completed(["info", "--archive", str(america), "so"], ["info", "--archive", "s3://", "S"]) == [
-        [r"South\ America"],
-        [],
-    ]
-    assert completed(["optimize", r"South\ A"], ["optimize", '"S'], ["optimize", "E"], archive=america) == [
-        [r"South\ America"],
-        ["South America"],
-        [],
-    ]
+    assert completed(
+        ["info", "so"], ["optimize", '"S'], ["info", "--archive", "s3://", "S"], archive=america
+    ) == [[r"South\ America"], ["South America"], []]
