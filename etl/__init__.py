@@ -1,18 +1,51 @@
-"""Turn DestinE Sentinel-3 NDVI video streams into an analysis-ready Zarr archive."""
+"""Turn DestinE Sentinel-3 NDVI video streams into an analysis-ready Zarr archive, and use the archive.
 
+What is named here is for programs and notebooks; each is imported when it is first used.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from etl.analysis.region import Region, box, point, read_geojson
+    from etl.analysis.selection import Selection
+    from etl.converting import convert
+    from etl.errors import ArchiveError
     from etl.reading import open_archive
+    from etl.report import RunReport
 
-__all__ = ["__version__", "open_archive"]
+__all__ = [
+    "ArchiveError",
+    "Region",
+    "RunReport",
+    "Selection",
+    "__version__",
+    "box",
+    "convert",
+    "open_archive",
+    "point",
+    "read_geojson",
+]
 __version__ = "0.1.0"
+
+_MODULES = {
+    "ArchiveError": "etl.errors",
+    "Region": "etl.analysis.region",
+    "RunReport": "etl.report",
+    "Selection": "etl.analysis.selection",
+    "box": "etl.analysis.region",
+    "convert": "etl.converting",
+    "open_archive": "etl.reading",
+    "point": "etl.analysis.region",
+    "read_geojson": "etl.analysis.region",
+}
 
 
 def __getattr__(name: str) -> object:
-    # Imported when it is used: the program does not wait for xarray.
-    if name == "open_archive":
-        from etl.reading import open_archive  # noqa: PLC0415
+    if name not in _MODULES:
+        raise AttributeError(f"module 'etl' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
 
-        return open_archive
-    raise AttributeError(f"module 'etl' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -179,7 +179,7 @@ class RunReport:
                 + (": nothing new for longer than allowed" if self.stale else "")
             )
         retries = f", {self.retries} {'retry' if self.retries == 1 else 'retries'}" if self.retries else ""
-        stages = "; " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        stages = "; " + ", ".join(f"{name} {duration(seconds)}" for name, seconds in self.seconds.items())
         lines.append(
             f"  {size(self.bytes_in)} read, {size(self.bytes_out)} written{retries}"
             + (stages if self.seconds else "")
@@ -207,6 +207,16 @@ def _plain(value: object) -> object:
 def ago(moment: datetime) -> str:
     """How long ago that is, in words such as `2 days ago`."""
     return naturaltime(datetime.now(UTC) - moment, months=False)
+
+
+def duration(seconds: float) -> str:
+    """A time in the two largest of its units, such as `4.2 s`, `3 min 20 s` or `2 h 5 min`."""
+    if round(seconds, 1) < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def frames(count: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 HOUSE = Path(__file__).parents[1] / "etl"
 FLOOR = {
     "errors": -1,
+    "dates": 0,
     "extract": 1,
     "demo": 1,
     "transform": 2,
@@ -24,6 +25,7 @@ FLOOR = {
     "analysis": 5,
     "serve": 5,
     "nightly": 6,
+    "converting": 6,
     "cli": 7,
 }
 MODULES = sorted(path for path in HOUSE.rglob("*.py") if path.parent != HOUSE or path.stem != "__init__")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from etl import __version__
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -29,6 +31,25 @@ def test_the_wheel_holds_the_package_its_templates_and_nothing_else(wheel: Path)
     for folder in ("etl", "etl/demo"):
         assert {f"{folder}/catalog_templates/{name}.json" for name in ("catalog", "collection")} <= set(names)
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"etl"}
+
+
+def test_the_source_package_holds_what_people_read_and_the_scripts(tmp_path: Path) -> None:
+    hatch = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(hatch, cwd=ROOT, check=True, capture_output=True)
+
+    name = f"ndvi_archive-{__version__}"
+    shutil.unpack_archive(tmp_path / f"{name}.tar.gz", tmp_path, filter="data")
+    package = tmp_path / name
+    assert (package / "CHANGELOG.md").read_text() == (ROOT / "CHANGELOG.md").read_text()
+    for part in ("LICENSE", "README.md", "etl/py.typed", "scripts/figure.py", "catalog_templates"):
+        assert (package / part).exists(), part
+    assert not (package / "tests").exists()
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+
+    assert headings[0].startswith(f"## [{__version__}] - ")
 
 
 def test_the_wheel_holds_the_pages_that_are_built_and_not_their_sources(wheel: Path) -> None:

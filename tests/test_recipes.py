@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import obstore
 import pytest
+import shapely
 import xarray as xr
+from matplotlib.image import imread
 from obstore.store import S3Store
 
 from etl.demo.encoder import Encoding
@@ -126,6 +128,33 @@ def test_the_course_is_of_the_nearest_pixel_to_the_newest_frame(
 
     assert session.sizes["frame"] == 240
     np.testing.assert_array_equal(session.course.values, wanted.values)
+
+
+def test_the_script_draws_a_map_and_the_season_of_its_region_by_satellite(
+    folder: Path, stored: xr.Dataset
+) -> None:
+    script = (ROOT / "scripts/figure.py").read_text()
+    save = "np.savez('figure.npz', day=day, s3a=s3a, s3b=s3b, outline=shapely.get_coordinates(REGION.shape))"
+    (folder / "figure.py").write_text(f"{script}\n{save}\n")
+
+    told = executed([sys.executable, "-W", "error", "figure.py"], folder)
+
+    assert "on average of 120 days" in told
+    with np.load(folder / "figure.npz") as figure:
+        np.testing.assert_allclose(figure["day"], stored.ndvi.sel(time="2021-06-01").max("time").values)
+        places = np.meshgrid(stored.longitude.values, stored.latitude.values)
+        inside = shapely.contains_xy(shapely.Polygon(figure["outline"]), *places)
+        weights = np.cos(np.radians(places[1][inside]))
+        for name, flag in (("s3a", 1), ("s3b", 2)):
+            values = np.ma.masked_invalid(stored.ndvi.values[stored.satellite.values == flag][:, inside])
+            wanted = np.ma.filled(np.ma.average(values, axis=1, weights=weights), np.nan)
+            np.testing.assert_allclose(figure[name], wanted, atol=1e-9)
+    picture = imread(folder / "ndvi-figure.png")
+    assert picture.shape == (630, 1800, 4)
+    for colour in ((0, 0x72, 0xB2), (0xD5, 0x5E, 0)):
+        drawn = np.isclose(picture[..., :3] * 255, colour, atol=1).all(axis=-1)
+        assert drawn[:, 900:].sum() > 500
+        assert not drawn[:, :800].any()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from etl.extract.frame import FrameEntry, Scale
-from etl.report import RunReport, ago, json_line
+from etl.report import RunReport, ago, duration, json_line
 
 START = datetime(2021, 3, 11, 2, 30, tzinfo=UTC)
 
@@ -100,7 +100,7 @@ def test_the_summary_names_all_that_is_odd() -> None:
         "  2 frames with another number in the stream now: frame 2, frame 3",
         "  1 frame archived, and no longer listed by the service: frame 8",
         "  1 frame left out: another has the same time and satellite: frame 9",
-        "  1.5 kB read, 0 B written, 1 retry; extract 61.2 s",
+        "  1.5 kB read, 0 B written, 1 retry; extract 1 min 1 s",
     ]
 
 
@@ -133,3 +133,20 @@ def test_the_summary_tells_how_old_the_newest_frame_is(stale: bool | None, endin
 )
 def test_ages_are_told_in_words(age: timedelta, words: str) -> None:
     assert ago(datetime.now(UTC) - age) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.7, "1 min 0 s"),
+        (200.9, "3 min 21 s"),
+        (3599.9, "1 h 0 min"),
+        (7530, "2 h 5 min"),
+        (360_000, "100 h 0 min"),
+    ],
+)
+def test_durations_are_told_in_their_two_largest_units(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

@@ -1,6 +1,7 @@
 """A part of the Earth, and the pixels that belong to it."""
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +53,13 @@ def box(west: float, south: float, east: float, north: float) -> Region:
     return _checked(shapely.box(west, south, east, north), name)
 
 
-def read_geojson(path: Path) -> Region:
+def read_geojson(path: str | PathLike[str]) -> Region:
     """The polygons, or the one point, of a GeoJSON file (RFC 7946): a geometry, a feature or a collection.
 
     Raises:
         UsageError: It cannot be read, or holds something else.
     """
-    remedy = "give a GeoJSON file of polygons, or of one point, in longitude and latitude"
+    path, remedy = Path(path), "give a GeoJSON file of polygons, or of one point, in longitude and latitude"
     try:
         shape = shapely.from_geojson(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except OSError as error:

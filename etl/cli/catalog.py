@@ -6,7 +6,15 @@ from pathlib import Path
 import click
 
 from etl.catalog.style import Choices, Items
-from etl.cli.options import archive_option, items_option, option, public_url_option, templates_option
+from etl.cli.options import (
+    archive_option,
+    items_option,
+    option,
+    progress_option,
+    public_url_option,
+    templates_option,
+    wait_option,
+)
 from etl.cli.output import Output
 from etl.load.stores import open_store
 from etl.pipeline.cataloguing import Catalogued, catalogue
@@ -21,17 +29,12 @@ from etl.signals import ending_on_signals
 @option(
     "--geoparquet/--no-geoparquet",
     default=None,
-    help="Export the items as one STAC-GeoParquet file as well.  [default: as before, else not]",
+    show_default="as before, else no-geoparquet",
+    help="Export the items as one STAC-GeoParquet file as well.",
 )
 @templates_option
-@option(
-    "--wait",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    metavar="SECONDS",
-    help="Wait so long for a run that is writing.  [default: stop at once]",
-)
-@option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
+@wait_option
+@progress_option
 @click.pass_obj
 def catalog(  # noqa: PLR0917 - Click passes one value an option
     output: Output,
@@ -43,10 +46,10 @@ def catalog(  # noqa: PLR0917 - Click passes one value an option
     wait: float,
     progress: bool,
 ) -> None:
-    """Write the STAC catalog of all continents anew, or change how it is kept.
+    """Write the STAC catalog anew, or change how it is kept.
 
-    It is made of the archived frames and of texts. Only what has changed is written; a run that was
-    interrupted goes on where it was when it is started again.
+    It tells of all continents, and is made of the archived frames and of texts. Only what has changed is
+    written; a run that was interrupted goes on where it was when it is started again.
 
     Later runs of convert and nightly keep the catalog as --items, --geoparquet and --public-url say here.
     --templates is not remembered: give it to them as well.

@@ -1,7 +1,6 @@
 """`ndvi-archive convert`: archive what is new of a continent."""
 
 import json
-import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,24 @@ from typing import Any
 import click
 
 from etl.cli.options import (
-    IsoTime,
     Number,
     archive_option,
+    continent_argument,
+    deadline_option,
+    dry_run_option,
     items_option,
     option,
+    period_options,
+    progress_option,
     public_url_option,
+    report_option,
     templates_option,
+    wait_option,
 )
 from etl.cli.output import Output
+from etl.cli.service import api_url_option, token_file_option
 from etl.errors import StorageError, UsageError
-from etl.extract.api import DEFAULT_API_URL, DEFAULT_MAX_PIXELS
+from etl.extract.api import DEFAULT_MAX_PIXELS
 from etl.load.inventory import folder_of
 from etl.load.runs import runs as kept_runs
 from etl.load.stores import open_store
@@ -30,32 +36,25 @@ from etl.report import RunReport, frames, json_line, size
 from etl.signals import deferred, ending_on_signals
 
 
-@click.command(
-    epilog="Example: ndvi-archive convert Europe --archive /data/ndvi --start 2021-01-01 --end 2021-12-31"
-)
-@click.argument("continent")
+@click.command(epilog="Example: ndvi-archive convert Europe --archive /data/ndvi --start 2021-03")
+@continent_argument()
 @archive_option
-@option(
-    "--start",
-    type=IsoTime(),
-    help="First date, UTC.  [default: the archive's first, else the service's first]",
-)
-@option("--end", type=IsoTime(end=True), help="Last date, UTC.  [default: the newest there is]")
-@option("--api-url", default=DEFAULT_API_URL, show_default=True, help="Address of the service's API.")
-@option(
-    "--token-file", type=click.Path(path_type=Path), help="File with an access token, instead of a login."
-)
+@period_options(first="the archive's first frame, else the service's")
+@api_url_option
+@token_file_option
 @option(
     "--layout",
     type=click.Choice(["sharded", "flat"]),
-    help="Layout of a new archive: one object a frame (sharded, the default), or one a chunk (flat), for"
-    " readers without sharding.",
+    show_default="sharded, or as the archive is",
+    help="Layout of a new archive: one object a frame (sharded), or one a chunk (flat), for readers without"
+    " sharding.",
 )
 @option(
     "--overviews/--no-overviews",
     default=None,
+    show_default="overviews, or as the archive is",
     help="Whether a new or rebuilt archive gets overviews: levels of 1/2, 1/4, … for maps, where frames are"
-    " larger than 512 pixels.  [default: yes, or as the archive is]",
+    " larger than 512 pixels.",
 )
 @templates_option
 @items_option
@@ -63,7 +62,7 @@ from etl.signals import deferred, ending_on_signals
 @option(
     "--settle",
     type=Number(36500),
-    default=0.0,
+    default=0,
     metavar="DAYS",
     help="Leave frames that are younger for a later run: those published late still find their place.",
 )
@@ -71,7 +70,6 @@ from etl.signals import deferred, ending_on_signals
     "--duplicates",
     type=click.Choice(["first", "last", "refuse"]),
     default="first",
-    show_default=True,
     help="Which of several frames of one satellite at one time to archive, by number in the stream.",
 )
 @option(
@@ -90,53 +88,42 @@ from etl.signals import deferred, ending_on_signals
     default=False,
     help="Then keep them in chunks for reading along time too, as the command optimize does.",
 )
-@option(
-    "--wait",
-    type=Number(math.inf),
-    default=0.0,
-    metavar="SECONDS",
-    help="Wait so long for another run that writes to this archive.  [default: stop at once]",
-)
-@option(
-    "--deadline",
-    type=Number(1e7, positive=True),
-    metavar="SECONDS",
-    help="End after so long; what was committed is archived.  [default: none]",
-)
+@wait_option
+@deadline_option
 @option(
     "--commit-frames",
     type=click.IntRange(min=1),
     default=64,
-    show_default=True,
     metavar="N",
-    help="Commit after so many frames …",
+    help="Commit after so many frames, …",
 )
 @option(
     "--commit-seconds",
     type=Number(1e7),
-    default=60.0,
-    show_default=True,
+    default=60,
     metavar="SECONDS",
-    help="… or after so long, whichever comes first.",
+    help="… or after so long: whichever comes first.",
 )
 @option(
     "--stale-after",
     type=Number(36500),
     metavar="DAYS",
+    show_default="never",
     help="Warn where the newest archived frame is older.",
 )
 @option(
     "--max-pixels",
     type=click.IntRange(min=1),
     default=DEFAULT_MAX_PIXELS,
-    show_default=True,
     metavar="N",
+    show_default=f"{DEFAULT_MAX_PIXELS / 1e6:.0f} million",
     help="Refuse larger frames: they need memory.",
 )
 @option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
+    show_default="this process alone",
     help="Share the frames, if they are more than a few, among N processes; with --scheduler, wait until"
     " it has so many workers.",
 )
@@ -150,22 +137,18 @@ from etl.signals import deferred, ending_on_signals
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Threads that decode, and that encode and write, of each worker if there are any.  [default: the"
-    " cores this process may use, shared by --workers; 1 with --scheduler]",
+    show_default="the cores this process may use, shared by --workers; 1 with --scheduler",
+    help="Threads that decode, and that encode and write, of each worker if there are any.",
 )
-@option("--dry-run", is_flag=True, help="Print what would be done, write nothing.")
-@option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
-@option(
-    "--report",
-    "report_file",
-    type=click.Path(path_type=Path),
-    help="Write the run's figures to this file as JSON.",
-)
+@dry_run_option
+@progress_option
+@report_option
 @option(
     "--metrics",
     "metrics_file",
     type=click.Path(path_type=Path),
-    help="Write them to this file for Prometheus' node exporter as well; one file a continent.",
+    metavar="FILE",
+    help="Write figures for Prometheus' node exporter to this file; each continent needs one of its own.",
 )
 @click.pass_obj
 def convert(
@@ -179,7 +162,7 @@ def convert(
     metrics_file: Path | None,
     **settings: Any,  # noqa: ANN401 - the fields of a Job, as Click parsed them
 ) -> None:
-    """Archive the frames of CONTINENT that are not in the archive yet.
+    """Archive the frames of CONTINENT that are not archived yet.
 
     Run it again and it appends only what is new. CONTINENT is a name the service knows, such as Europe or
     Africa. Without a token the program logs in with DESPAUTH_USER and DESPAUTH_PASSWORD.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from etl.cli.options import endpoint_option, option
+from etl.cli.options import endpoint_option, progress_option
 from etl.cli.output import Output
 from etl.demo import CONTINENT
 from etl.demo.scene import scene
@@ -30,17 +30,16 @@ _FIRST_DAY = date(2021, 3, 1)
 _DAYS = 120
 
 
-@click.command()
+@click.command(epilog="Example: ndvi-archive demo --archive demo-archive")
 @click.option(
     # Not by a variable, which can name an archive of real data.
     "--archive",
     default="demo-archive",
-    show_default=True,
     metavar="PATH|URL",
     help="Folder of the archive, or s3://bucket/folder, gs://…, az://….",
 )
 @endpoint_option
-@option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
+@progress_option
 @click.pass_obj
 def demo(output: Output, archive: str, progress: bool) -> None:
     """Archive a synthetic continent, without an account or a network.

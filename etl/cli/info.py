@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
-from etl.cli.options import archive_option, option
+from etl.cli.options import archive_option, continent_argument, json_option, option
 from etl.cli.output import Output, printable
 from etl.errors import IncompatibleError
 from etl.load.absent import no_archive, no_continent
@@ -24,12 +24,15 @@ from etl.report import ODDITIES, ago, frames, size
 
 @click.command(epilog="Example: ndvi-archive info --archive /data/ndvi")
 @archive_option
-@click.argument("continent", required=False)
+@continent_argument(required=False)
 @option("--gaps", "with_gaps", is_flag=True, help="Name the days on which a satellite has no frame.")
-@option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def info(output: Output, archive: str, continent: str | None, with_gaps: bool, as_json: bool) -> None:
-    """Tell what the archive holds, of CONTINENT or of all, and how the last run ended."""
+    """Tell what the archive holds, and how the last run ended.
+
+    Of CONTINENT alone, or of all in the archive.
+    """
     store = open_store(archive)
     figures: list[dict[str, Any]] = []
     damaged: list[IncompatibleError] = []

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from etl.cli.options import endpoint_option, option
+from etl.cli.options import dry_run_option, endpoint_option, option, report_option
 from etl.cli.output import Output, printable
 from etl.config import MOST_AT_ONCE, ConfigError, load_config
 from etl.errors import ArchiveError, SomeFailedError, StorageError, UsageError
@@ -33,25 +33,22 @@ log = logging.getLogger(__name__)
     help="What to archive, and where: a TOML file.",
 )
 @endpoint_option
-@option("--dry-run", is_flag=True, help="Print what would be done, write nothing.")
+@dry_run_option
 @option(
     "--parallel",
     type=click.IntRange(1, MOST_AT_ONCE),
-    help="Continents archived at once.  [default: the configuration's, else 1]",
+    metavar="N",
+    show_default="the configuration's, else 1",
+    help="Continents archived at once.",
 )
-@option(
-    "--report",
-    "report_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the figures of all runs to this file as JSON.",
-)
+@report_option
 @option(
     "--metrics",
     "metrics_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write figures for Prometheus to this file.  [default: the configuration's]",
+    show_default="the configuration's",
+    help="Write figures for Prometheus' node exporter to this file.",
 )
 @click.pass_context
 def nightly(  # noqa: PLR0917 - Click passes one value an option

@@ -1,11 +1,19 @@
 """`ndvi-archive optimize`: the archived frames once more, in chunks for reading along time."""
 
-import math
 from pathlib import Path
 
 import click
 
-from etl.cli.options import Number, archive_option, option, templates_option
+from etl.cli.options import (
+    archive_option,
+    continent_argument,
+    deadline_option,
+    option,
+    progress_option,
+    report_option,
+    templates_option,
+    wait_option,
+)
 from etl.cli.output import Output
 from etl.errors import StorageError, UsageError
 from etl.pipeline.optimizing import Optimization, SeriesReport
@@ -14,36 +22,21 @@ from etl.signals import deferred, ending_on_signals
 
 
 @click.command(epilog="Example: ndvi-archive optimize Europe --archive /data/ndvi")
-@click.argument("continent")
+@continent_argument()
 @archive_option
 @option(
     "--period",
     type=click.IntRange(min=1, max=256),
     metavar="N",
-    help="Frames in a chunk of a new series; memory grows with it.  [default: 32]",
+    show_default="32, or as the series is",
+    help="Frames in a chunk of a new series; memory grows with it.",
 )
 @option("--rewrite", is_flag=True, help="Write the whole series again: mends what verify finds in it.")
 @templates_option
-@option(
-    "--wait",
-    type=Number(math.inf),
-    default=0.0,
-    metavar="SECONDS",
-    help="Wait so long for another run that writes to this archive.  [default: stop at once]",
-)
-@option(
-    "--deadline",
-    type=Number(1e7, positive=True),
-    metavar="SECONDS",
-    help="End after so long; the next run goes on.  [default: none]",
-)
-@option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
-@option(
-    "--report",
-    "report_file",
-    type=click.Path(path_type=Path),
-    help="Write the run's figures to this file as JSON.",
-)
+@wait_option
+@deadline_option
+@progress_option
+@report_option
 @click.pass_obj
 def optimize(  # noqa: PLR0917 - Click passes one value an option
     output: Output,
@@ -57,10 +50,11 @@ def optimize(  # noqa: PLR0917 - Click passes one value an option
     progress: bool,
     report_file: Path | None,
 ) -> None:
-    """Keep the archived frames of CONTINENT a second time, in chunks for reading along time.
+    """Keep the frames of CONTINENT once more, for reading along time.
 
-    The series grows by whole periods of frames. Run it again, and it takes only what has come since; an
-    interrupted run goes on where it was. The archive becomes about twice as large.
+    The copy, called series, has chunks deep in time and grows by whole periods of frames. Run it again, and
+    it takes only what has come since; an interrupted run goes on where it was. The archive becomes about
+    twice as large.
     """
     if report_file is not None and not report_file.parent.is_dir():
         raise UsageError(f"there is no folder {report_file.parent}", "check --report")

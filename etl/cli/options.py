@@ -2,15 +2,17 @@
 
 import math
 import os
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from etl.cli.completing import archived_names
+from etl.dates import moment
+from etl.errors import UsageError
 from etl.load.addresses import check_plain
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -35,7 +37,7 @@ class _Option(click.Option):
 class IsoTime(click.ParamType[datetime]):
     """A year, month, date or time in ISO 8601, UTC unless it says otherwise; becomes an aware datetime."""
 
-    name = "ISO date"
+    name = "date"
 
     def __init__(self, *, end: bool = False) -> None:
         self._end = end
@@ -44,20 +46,10 @@ class IsoTime(click.ParamType[datetime]):
         self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         """Parse the value; a year, month or date alone is its first second, or its last one for an end."""
-        if isinstance(value, datetime):
-            return value
         try:
-            if re.fullmatch(r"\d{4}(-\d\d)?", value, re.ASCII):
-                year, month = int(value[:4]), int(value[5:] or 1)
-                moment, after = datetime(year, month, 1, tzinfo=UTC), month % 12 + 1 if value[5:] else 1
-                following = moment.replace(year=year + (after == 1), month=after)
-                return following - timedelta(seconds=1) if self._end else moment
-            moment = datetime.fromisoformat(value)
-            if self._end and len(value) <= len("2021-01-31"):
-                moment += timedelta(days=1, seconds=-1)
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no date such as 2021-01-31, 2021-01 or 2021-01-31T10:00", param, ctx)
+            return moment(value, end=self._end)
+        except UsageError as error:
+            self.fail(error.what, param, ctx)
 
 
 class Number(click.ParamType[float]):
@@ -115,22 +107,83 @@ def archive_option(command: Command) -> Command:
     return archive(endpoint_option(command))
 
 
+def continent_argument(*, required: bool = True) -> Callable[[Command], Command]:
+    """The argument CONTINENT; shells complete it to what is archived in a folder."""
+    return click.argument("continent", required=required, shell_complete=archived_names)
+
+
+def period_options(*, first: str, last: str = "the newest frame") -> Callable[[Command], Command]:
+    """The options `--start` and `--end`.
+
+    Args:
+        first: what is the first without `--start`, in words.
+        last: what is the last without `--end`.
+    """
+    start = option(
+        "--start",
+        type=IsoTime(),
+        show_default=first,
+        help="First date or time, UTC: 2021, 2021-03, 2021-03-31 or 2021-03-31T10:00.",
+    )
+    end = option(
+        "--end",
+        type=IsoTime(end=True),
+        show_default=last,
+        help="Last date or time, UTC; of a year, month or day all of it.",
+    )
+    return lambda command: start(end(command))
+
+
 templates_option = option(
     "--templates",
     type=click.Path(path_type=Path),
-    help="Folder of your own texts for the catalog, as catalog_templates/ of the source.  [default: those"
-    " that come with the program]",
+    metavar="FOLDER",
+    show_default="those that come with the program",
+    help="Folder of your own texts for the catalog, as catalog_templates/ of the source.",
 )
 
 items_option = option(
     "--items",
     type=click.Choice(["none", "frame"]),
-    help="STAC items in the catalog: none, or one a frame, by month.  [default: as before, else none]",
+    show_default="as before, else none",
+    help="STAC items in the catalog: none, or one a frame, by month.",
 )
 
 public_url_option = option(
     "--public-url",
     metavar="URL",
+    show_default="as before, else relative",
     help="Address at which the archive's folder is published, for absolute links in the catalog; 'relative'"
-    " for relative ones.  [default: as before, else relative]",
+    " for relative ones.",
 )
+
+wait_option = option(
+    "--wait",
+    type=Number(math.inf),
+    default=0,
+    metavar="SECONDS",
+    show_default="stop at once",
+    help="Wait so long for another run that writes to this archive.",
+)
+
+deadline_option = option(
+    "--deadline",
+    type=Number(1e7, positive=True),
+    metavar="SECONDS",
+    show_default="none",
+    help="End after so long; what is done is kept, and the next run goes on.",
+)
+
+dry_run_option = option("--dry-run", is_flag=True, help="Print what would be done, write nothing.")
+
+progress_option = option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
+
+report_option = option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the figures of the run to this file as JSON.",
+)
+
+json_option = option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

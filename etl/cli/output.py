@@ -18,7 +18,7 @@ from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
 from etl.errors import ArchiveError
-from etl.report import Progress, json_line
+from etl.report import Progress, duration, json_line
 
 log = logging.getLogger("etl")
 
@@ -161,13 +161,13 @@ def _progress_lines() -> Progress:
                 "seconds_left": round(left, 1),
             }
             log.info(
-                "%d of %d %s, %.1f %s/s, %.0f s left",
+                "%d of %d %s, %.1f %s/s, %s left",
                 done,
                 planned,
                 what,
                 speed,
                 what,
-                left,
+                duration(left),
                 extra={"event": "progress", "fields": fields},
             )
 

@@ -4,43 +4,75 @@ import sys
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from etl import __version__
+from etl.cli.commands import COMMANDS, FIRST_STEPS
 from etl.cli.options import option
 from etl.cli.output import Output
 from etl.errors import ArchiveError
 from etl.signals import Interrupted
 
 _GO_ON = "what was committed is archived, run the command again to go on"
-_COMMANDS = ("convert", "optimize", "nightly", "verify", "catalog", "info", "serve", "demo")
 
 
 class _Commands(click.Group):
     """Commands that are imported when they are asked for: one need not wait for what only another needs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [name for group in COMMANDS.values() for name in group]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in self.list_commands(ctx):
             return None
         command = getattr(import_module(f"etl.cli.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 - for the type checker
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            # Click itself knows only of commands that are imported.
+            known = self.list_commands(ctx)
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=known, ctx=ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.list_commands(ctx)))
+        for purpose, commands in COMMANDS.items():
+            with formatter.section(purpose):
+                formatter.write_dl([(name.ljust(width), does) for name, does in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        commands = [
+            CompletionItem(name, help=does)
+            for group in COMMANDS.values()
+            for name, does in group.items()
+            if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
+
 
 @click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_Commands,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
+    epilog="Example: ndvi-archive -v convert Europe --archive /data/ndvi",
 )
 @click.version_option(__version__, prog_name="ndvi-archive")
-@option("-v", "--verbose", count=True, help="Tell more; twice adds tracebacks of errors.")
-@option("-q", "--quiet", count=True, help="Tell only warnings; twice only errors.")
+@option("-v", "--verbose", count=True, show_default=False, help="Tell more; twice adds tracebacks of errors.")
+@option("-q", "--quiet", count=True, show_default=False, help="Tell only warnings; twice only errors.")
 @option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Format of the log.")
 @click.pass_obj
 def program(output: Output, verbose: int, quiet: int, log_format: str) -> None:
-    """Archive DestinE Sentinel-3 NDVI video streams as Zarr with a STAC catalog.
+    """Archive DestinE's Sentinel-3 NDVI video streams as Zarr with a STAC catalog, and use the archive.
 
-    Try `ndvi-archive demo` first: it needs no account.
+    Options can be given as variables too: the help of each command names them. Dates and times are UTC.
     """
     output.configure(verbose - quiet, as_json=log_format == "json")
 
@@ -62,7 +94,7 @@ def main() -> None:
     try:
         code = program(obj=output, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        click.echo(FIRST_STEPS, err=True, nl=False)
         code = error.exit_code
     except click.UsageError as error:
         code = error.exit_code

@@ -9,7 +9,7 @@ import click
 
 from etl.analysis.region import Region, box, point, read_geojson
 from etl.analysis.selection import Selection
-from etl.cli.options import IsoTime, archive_option, option
+from etl.cli.options import archive_option, continent_argument, option, period_options
 from etl.errors import UsageError
 from etl.extract.frame import SATELLITES
 
@@ -68,17 +68,22 @@ def _options(*, with_point: bool) -> list[Callable[[Any], Any]]:
         option("--lat", type=float, metavar="DEGREES", help="Latitude of one place; with --lon."),
     ]
     return [
-        click.argument("continent"),
+        continent_argument(),
         archive_option,
+        period_options(first="the first frame"),
         option(
-            "--start",
-            type=IsoTime(),
-            help="First date or time, UTC: 2021, 2021-03, 2021-03-01, ….  [default: the first]",
+            "--satellite",
+            type=click.Choice(list(SATELLITES)),
+            show_default="all",
+            help="Frames of this one alone.",
         ),
-        option("--end", type=IsoTime(end=True), help="Last date or time, UTC.  [default: the newest]"),
-        option("--satellite", type=click.Choice(list(SATELLITES)), help="Frames of this one alone."),
         *(of_point if with_point else []),
-        option("--bbox", type=Box(), help="Part between these degrees of longitude and latitude."),
+        option(
+            "--bbox",
+            type=Box(),
+            show_default="all",
+            help="Part between these degrees of longitude and latitude.",
+        ),
         option(
             "--aoi",
             type=click.Path(path_type=Path),
@@ -88,7 +93,7 @@ def _options(*, with_point: bool) -> list[Callable[[Any], Any]]:
         option(
             "--mask/--no-mask",
             default=True,
-            help="Leave out NDVI below 0.05, commonly no data.  [default: mask]",
+            help="Leave out NDVI below 0.05, commonly no data.",
         ),
     ]
 

@@ -15,14 +15,20 @@ from etl.serve.server import listen, serve_on, url_of
 
 @click.command(epilog="Example: ndvi-archive serve --archive /data/ndvi --port 8000")
 @archive_option
-@option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all.")
-@option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 is any free one.")
+@option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 is all.")
+@option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    metavar="N",
+    help="Port to listen on; 0 is any free one.",
+)
 @click.pass_obj
 def serve(output: Output, archive: str, host: str, port: int) -> None:
-    """Serve the archive over HTTP, read-only, until SIGINT or SIGTERM.
+    """Serve the archive over HTTP: a page, a map, STAC and Zarr.
 
-    Zarr, STAC and quicklooks are at their places in the archive, / is a page for people, with a viewer
-    and the STAC Browser where they were built in.
+    Read-only, until SIGINT or SIGTERM. Zarr, STAC and quicklooks are at their places in the archive, / is a
+    page for people, with a viewer and the STAC Browser where they were built in.
     """
     store = open_store(archive)
     continents = Continents(store)

@@ -10,10 +10,16 @@ import click
 
 from etl.audit.archive import Audit, Task, audit
 from etl.audit.source import Source
-from etl.cli.options import archive_option, option
+from etl.cli.options import (
+    archive_option,
+    continent_argument,
+    json_option,
+    option,
+    progress_option,
+)
 from etl.cli.output import Output, printable
+from etl.cli.service import api_url_option, token_file_option
 from etl.errors import IncompatibleError
-from etl.extract.api import DEFAULT_API_URL
 from etl.load.stores import open_store
 from etl.load.verify.findings import Finding, Verdict
 from etl.report import frames
@@ -23,26 +29,32 @@ _SEEDS = 1 << 32
 
 @click.command(epilog="Example: ndvi-archive verify --archive /data/ndvi --against-source 20")
 @archive_option
-@click.argument("continent", required=False)
-@option("--quick", is_flag=True, help="Leave the frames' values unread: check all else.")
+@continent_argument(required=False)
+@option("--quick", is_flag=True, help="Leave the values of frames unread: check all else.")
 @option(
     "--against-source",
     type=click.IntRange(min=1),
     metavar="N",
     help="Decode N frames of each continent from the service again, drawn by lot, and compare every pixel.",
 )
-@option("--seed", type=click.IntRange(min=0), help="Draw the same frames as a run that named this seed.")
-@option("--api-url", default=DEFAULT_API_URL, show_default=True, help="Address of the service's API.")
 @option(
-    "--token-file", type=click.Path(path_type=Path), help="File with an access token, instead of a login."
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    show_default="drawn by lot",
+    help="Draw the same frames as a run that named this seed.",
 )
+@api_url_option
+@token_file_option
 @option(
     "--templates",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    show_default="texts are not compared",
     help="Folder of the archive's own catalog templates, to compare texts as well.",
 )
-@option("--json", "as_json", is_flag=True, help="Print JSON.")
-@option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
+@json_option
+@progress_option
 @click.pass_obj
 def verify(  # noqa: PLR0917 - Click passes one value an option
     output: Output,
@@ -57,11 +69,11 @@ def verify(  # noqa: PLR0917 - Click passes one value an option
     as_json: bool,
     progress: bool,
 ) -> None:
-    """Check the archive, CONTINENT or all of it, and tell what is wrong.
+    """Check that all is there, whole, and as it was archived.
 
-    Every frame is read and compared with its checksum; times, metadata, objects and the STAC catalog are
-    compared with each other. Nothing is written, and convert may run meanwhile. Ends with code 6 where
-    something is wrong.
+    Of CONTINENT alone, or of all in the archive. Every frame is read and compared with its checksum; times,
+    metadata, objects and the STAC catalog are compared with each other. Nothing is written, and convert may
+    run meanwhile. Ends with code 6 where something is wrong.
     """
     source = None
     if against_source is not None:

@@ -26,7 +26,7 @@ def no_continent(store: Store, place: object, continent: str) -> UsageError:
         StorageError: The storage refuses to be read.
     """
     what = f"nothing of {continent} is archived in {place}"
-    archived = dict(_archived(store))
+    archived = archived_continents(store)
     if not archived:
         return UsageError(
             what, f"check the address, or archive some first: no {CATALOG} there names continents"
@@ -38,8 +38,16 @@ def no_continent(store: Store, place: object, continent: str) -> UsageError:
     )
 
 
+def archived_continents(store: Store) -> dict[str, str]:
+    """Names by folder of the continents that the catalog leads to; none where there is no catalog.
+
+    Raises:
+        StorageError: The storage refuses to be read.
+    """
+    return dict(_archived(store))
+
+
 def _archived(store: Store) -> Iterator[tuple[str, str]]:
-    """Folder and name of the continents that the catalog leads to."""
     try:
         links = json.loads(store.get(CATALOG) or b"")["links"]
         folders = [link["href"].split("/")[-2] for link in links if link["rel"] == "child"]

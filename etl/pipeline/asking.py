@@ -55,7 +55,7 @@ def nothing_listed(job: Job, inventory: Inventory | None) -> ServiceError:
     """What to say where the service lists no frame in the dates asked for."""
     span = span_of(job, inventory)
     words = (("from", span.start), ("to", span.end))
-    dates = "".join(f" {word} {date:%Y-%m-%d %H:%M}" for word, date in words if date)
+    dates = "".join(f" {word} {date:%Y-%m-%d %H:%M} UTC" for word, date in words if date)
     options = "--start, --end and --settle" if job.settle else "--start and --end"
     return ServiceError(f"the service has no frames of {job.continent}{dates}", f"check {options}")
 

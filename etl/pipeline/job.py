@@ -96,7 +96,7 @@ def place(job: Job) -> tuple[Store, str]:
     folder = folder_of(job.continent)
     if job.start and job.end and job.start > job.end:
         raise UsageError(
-            f"the start {job.start:%Y-%m-%dT%H:%M} is after the end {job.end:%Y-%m-%dT%H:%M}",
+            f"the start {job.start:%Y-%m-%d %H:%M} is after the end {job.end:%Y-%m-%d %H:%M} UTC",
             "check --start and --end",
         )
     if job.rebuild and (job.workers or job.scheduler):

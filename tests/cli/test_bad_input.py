@@ -146,7 +146,7 @@ USAGE = {
     "no date": (["convert", "Europe", "--archive", "x", "--start", "yesterday"], "'yesterday' is no date"),
     "the start is after the end": (
         ["convert", "Europe", "--archive", "x", "--start", "2021-02-01", "--end", "2021-01-01"],
-        "the start 2021-02-01T00:00 is after the end 2021-01-01T23:59",
+        "the start 2021-02-01 00:00 is after the end 2021-01-01 23:59 UTC",
     ),
     "a continent that would leave the archive": (
         ["convert", "../Europe", "--archive", "x"],
@@ -172,7 +172,7 @@ USAGE = {
     ),
     "an empty name": (["convert", "Europe", "--archive", ""], "the archive's name is empty"),
     "an empty name for the demo": (["demo", "--archive", ""], "the archive's name is empty"),
-    "an unknown command": (["conver"], "No such command 'conver'"),
+    "an unknown command": (["conver"], "No such command 'conver'. Did you mean 'convert'?; see ndvi-archive"),
     "an archive that is not there": (["info", "--archive", "x"], "there is no archive in x"),
     "nothing to verify": (
         ["verify", "--archive", "x"],
@@ -236,7 +236,9 @@ def test_no_frames_in_the_range_is_told(service: StandIn, archive: Path) -> None
     ended = convert(service, archive, "--start", "1999-01-01", "--end", "1999-12-31")
 
     assert ended.code == 4
-    assert "the service has no frames of Europe from 1999-01-01 00:00 to 1999-12-31 23:59" in ended.error
+    assert (
+        "the service has no frames of Europe from 1999-01-01 00:00 UTC to 1999-12-31 23:59 UTC" in ended.error
+    )
 
 
 def test_a_refused_login_is_told(service: StandIn, archive: Path) -> None:
