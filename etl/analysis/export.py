@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from os import PathLike
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from etl.analysis import geotiff, netcdf
+from etl.analysis.exported import Exported, files
 from etl.analysis.file_names import file_names
 from etl.analysis.part import part_of
 from etl.analysis.raster import Format, Label, Raster, Settings
@@ -24,7 +25,7 @@ from etl.errors import IncompatibleError, StorageError, UsageError
 from etl.load.durable import make_folders, sync_folder
 from etl.load.inventory import Inventory
 from etl.reading import inventory_at, lowest_shown
-from etl.report import Progress, json_line, size
+from etl.report import Progress
 
 log = logging.getLogger(__name__)
 
@@ -46,38 +47,6 @@ _KINDS: dict[Format, _Kind] = {
 }
 
 
-@dataclass
-class Exported:
-    """What an export did.
-
-    Attributes:
-        continent: the continent's name.
-        folder: where the files are.
-        written: files that were written, by time and satellite.
-        skipped: files that were there already, of the same frames and settings.
-        empty: files, of both, whose frames hold no data.
-        bytes_out: bytes written.
-    """
-
-    continent: str
-    folder: Path
-    written: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    empty: int = 0
-    bytes_out: int = 0
-
-    def summary(self) -> str:
-        """What was done in a few words for people."""
-        return (
-            f"{self.continent}: {_files(len(self.written))} written, {len(self.skipped)} there before;"
-            f" {size(self.bytes_out)} in {self.folder}"
-        ) + (f"\n  {_files(self.empty)} without data, as those frames are" if self.empty else "")
-
-    def to_json(self) -> str:
-        """All of it as a JSON object on one line."""
-        return json_line(vars(self))
-
-
 @dataclass(frozen=True)
 class _Plan:
     """Which files are to be made of which frames.
@@ -86,13 +55,13 @@ class _Plan:
         inventory: what is archived.
         settings: how they are to be written.
         kind: in which format.
-        files: every file that shall be there in the end, by the position of its frame.
+        paths: every file that shall be there in the end, by the position of its frame.
     """
 
     inventory: Inventory
     settings: Settings
     kind: _Kind
-    files: dict[int, Path]
+    paths: dict[int, Path]
 
 
 def export(
@@ -139,8 +108,8 @@ def export(
         make_folders(folder)
         to_write = _to_write(plan, overwrite=overwrite)
         done = Exported(plan.inventory.continent, folder)
-        done.skipped = [path for position, path in plan.files.items() if position not in to_write]
-        entries = (plan.inventory.entry(position) for position in plan.files)
+        done.skipped = [path for position, path in plan.paths.items() if position not in to_write]
+        entries = (plan.inventory.entry(position) for position in plan.paths)
         done.empty = sum(not entry.scale.is_finite for entry in entries)
         if to_write:
             _write(plan, to_write, done, workers or len(os.sched_getaffinity(0)), progress)
@@ -165,8 +134,8 @@ def _planned(selection: Selection, folder: Path, wanted: Format, *, packed: bool
     positions = selection.positions(times, np.array(inventory.satellites, np.str_)).tolist()
     names = file_names(inventory.continent, inventory.times, inventory.satellites)
     settings = Settings(part_of(inventory.grid, selection.region), wanted, packed, lowest)
-    files = {position: folder / (names[position] + kind.extension) for position in positions}
-    return _Plan(inventory, settings, kind, files)
+    paths = {position: folder / (names[position] + kind.extension) for position in positions}
+    return _Plan(inventory, settings, kind, paths)
 
 
 def _to_write(plan: _Plan, *, overwrite: bool) -> dict[int, Path]:
@@ -176,7 +145,7 @@ def _to_write(plan: _Plan, *, overwrite: bool) -> dict[int, Path]:
         UsageError: Others are there under their names, and must not be overwritten.
     """
     to_write, others = {}, []
-    for position, path in plan.files.items():
+    for position, path in plan.paths.items():
         label = plan.settings.label(plan.inventory, position)
         there = path.exists()
         found = plan.kind.read_label(path) if there else None
@@ -187,7 +156,7 @@ def _to_write(plan: _Plan, *, overwrite: bool) -> dict[int, Path]:
             others.append(path)
     if others and not overwrite:
         raise UsageError(
-            f"{others[0]} is there with other settings, or of another program"
+            f"{others[0]} is there with other settings (region, mask, format), or not of this program"
             + (f", as are {len(others) - 1} more" if len(others) > 1 else ""),
             "name another folder, or add --overwrite",
         )
@@ -219,19 +188,19 @@ def _write(
                 fields = {"file": str(path), "bytes": count_of_bytes}
                 log.debug("%s is written", path.name, extra={"event": "file_written", "fields": fields})
             if progress:
-                progress(len(done.skipped) + count, len(plan.files))
+                progress(len(done.skipped) + count, len(plan.paths))
     done.written = [to_write[position] for position in sorted(written)]
     if damaged:
         others = f"; {len(damaged) - 1} more, as named above" if len(damaged) > 1 else ""
         raise IncompatibleError(
-            f"{_files(len(damaged))} of {len(plan.files)} could not be made: {damaged[0].what}{others}",
+            f"{files(len(damaged))} of {len(plan.paths)} could not be made: {damaged[0].what}{others}",
             damaged[0].remedy,
         )
 
 
 def _write_one(plan: _Plan, unfinished: Path, position: int) -> int:
     """Make the file of a frame; return its size."""
-    raster, path = plan.settings.raster(plan.inventory, position), plan.files[position]
+    raster, path = plan.settings.raster(plan.inventory, position), plan.paths[position]
     new = unfinished / path.name
     try:
         plan.kind.write(new, raster)
@@ -257,7 +226,3 @@ def _refused(path: Path, error: OSError) -> StorageError:
         f"cannot write {path}: {error.strerror or error}",
         "check the folder, its permissions and the free space",
     )
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'' if count == 1 else 's'}"

@@ -102,5 +102,7 @@ def _fill(target: "rasterio.io.DatasetWriter", raster: Raster) -> None:
     target.units = ("1",)
     if raster.settings.packed:
         target.scales, target.offsets = (SCALE_FACTOR,), (0.0,)
-    for first, block in raster.blocks():
-        target.write(block, 1, window=Window(0, first, block.shape[1], block.shape[0]))
+    # By rows of tiles: float32 of a whole frame would take as much memory again.
+    for first in range(0, target.height, _BLOCK):
+        values = raster.values(slice(first, first + _BLOCK))
+        target.write(values, 1, window=Window(0, first, target.width, len(values)))

@@ -58,11 +58,6 @@ def _as_stored(raster: Raster) -> xr.Dataset:
     """The dataset with nothing decoded: its values and attributes go into the file as they are."""
     inventory, part = raster.inventory, raster.part
     attributes = {name: _of_a_part(each["attributes"]) for name, each in inventory.documents.items()}
-    ndvi = (
-        np.concatenate([block for _, block in raster.blocks()])
-        if not raster.settings.packed
-        else raster.stored
-    )
     of_ndvi = attributes["ndvi"] | {"comment": raster.tags["comment"]}
     if not raster.settings.packed:
         del of_ndvi["scale_factor"]
@@ -72,13 +67,15 @@ def _as_stored(raster: Raster) -> xr.Dataset:
     frame = slice(raster.position, raster.position + 1)
     return xr.Dataset(
         {
-            "ndvi": (("time", "latitude", "longitude"), ndvi[None], of_ndvi),
+            "ndvi": (("time", "latitude", "longitude"), raster.values()[None], of_ndvi),
             "crs": ((), np.int32(0), attributes["crs"] | {"GeoTransform": geotransform}),
             "latitude": ("latitude", inventory.grid.latitude[part.rows], attributes["latitude"]),
             "longitude": ("longitude", inventory.grid.longitude[part.columns], attributes["longitude"]),
             **{name: ("time", inventory.columns[name][frame], attributes[name]) for name in COLUMNS},
         },
-        attrs=_of_a_part(inventory.root["attributes"]) | raster.label.tags,
+        attrs=_of_a_part(inventory.root["attributes"])
+        | {"satellite": raster.tags["satellite"]}
+        | raster.label.tags,
     )
 
 

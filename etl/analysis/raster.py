@@ -1,8 +1,8 @@
 """One archived frame, cut and masked, as it goes into a file."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,9 +16,6 @@ Format = Literal["cog", "geotiff", "netcdf"]
 
 _VERSION = 1
 """Raised when the same frame with the same settings becomes another file."""
-
-_ROWS = 512
-"""Rows that are turned into NDVI at a time."""
 
 _NDVI = (np.arange(1 << 16, dtype=np.uint16).view(np.int16) * SCALE_FACTOR).astype(np.float32)
 """NDVI by stored value, its bits taken for uint16."""
@@ -87,11 +84,10 @@ class Raster:
             **self.label.tags,
         }
 
-    def blocks(self) -> Iterator[tuple[int, NDArray[np.int16] | NDArray[np.float32]]]:
-        """Some rows at a time, with the number of the first: stored values if packed, else NDVI or NaN."""
-        for first in range(0, len(self.stored), _ROWS):
-            rows = self.stored[first : first + _ROWS]
-            yield first, rows if self.settings.packed else _NDVI[rows.view(np.uint16)]
+    def values(self, rows: slice = slice(None)) -> NDArray[np.int16] | NDArray[np.float32]:
+        """What the file holds of some rows: stored values if it is packed, else NDVI, NaN where no data."""
+        stored = self.stored[rows]
+        return stored if self.settings.packed else _NDVI[stored.view(np.uint16)]
 
 
 @dataclass(frozen=True)
@@ -110,9 +106,9 @@ class Settings:
     packed: bool
     lowest: float | None
 
-    def label(self, inventory: Inventory, position: int) -> Label:
-        """The label of the file of a frame."""
-        entry, checksum = inventory.entry(position), int(inventory.columns["checksum"][position])
+    @cached_property
+    def described(self) -> str:
+        """All of it as JSON."""
         described = {
             "version": _VERSION,
             "format": self.format,
@@ -120,10 +116,15 @@ class Settings:
             "lowest": self.lowest,
             **self.part.describe(),
         }
+        return json.dumps(described)
+
+    def label(self, inventory: Inventory, position: int) -> Label:
+        """The label of the file of a frame."""
+        entry, checksum = inventory.entry(position), int(inventory.columns["checksum"][position])
         frame = (
             f"{inventory.continent} {entry.satellite} {entry.time:%Y-%m-%dT%H:%M:%SZ} crc32c:{checksum:08x}"
         )
-        return Label(frame, json.dumps(described))
+        return Label(frame, self.described)
 
     def raster(self, inventory: Inventory, position: int) -> Raster:
         """Read a frame.
