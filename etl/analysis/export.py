@@ -222,7 +222,9 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _refused(path: Path, error: OSError) -> StorageError:
+    is_file = isinstance(error, FileExistsError)
+    reason = f"{error.filename} is no folder" if is_file else error.strerror or error
     return StorageError(
-        f"cannot write {path}: {error.strerror or error}",
+        f"cannot write {path}: {reason}",
         "check the folder, its permissions and the free space",
     )

@@ -58,6 +58,8 @@ def _as_stored(raster: Raster) -> xr.Dataset:
     """The dataset with nothing decoded: its values and attributes go into the file as they are."""
     inventory, part = raster.inventory, raster.part
     attributes = {name: _of_a_part(each["attributes"]) for name, each in inventory.documents.items()}
+    # JSON has lost their type, which CF wants to be the variable's.
+    attributes["satellite"]["flag_values"] = np.array(attributes["satellite"]["flag_values"], np.int8)
     of_ndvi = attributes["ndvi"] | {"comment": raster.tags["comment"]}
     if not raster.settings.packed:
         del of_ndvi["scale_factor"]

@@ -24,24 +24,31 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecatio
 FORMATS: tuple[Format, ...] = ("cog", "geotiff", "netcdf")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> LocalFolder:
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten frames; number 7 and 9 are of S3A on the 5th, 8 and 10 of S3B."""
-    store = LocalFolder(tmp_path / "archive")
-    archive(store, frames(range(1, 11)))
-    return store
+    folder = tmp_path_factory.mktemp("pristine") / "archive"
+    archive(LocalFolder(folder), frames(range(1, 11)))
+    return folder
 
 
 @pytest.fixture
-def all_of_it(store: LocalFolder) -> etl.Selection:
-    return etl.Selection(store.root, "Europe")
+def all_of_it(pristine: Path) -> etl.Selection:
+    """What must not be changed."""
+    return etl.Selection(pristine, "Europe")
+
+
+@pytest.fixture
+def store(pristine: Path, tmp_path: Path) -> LocalFolder:
+    """The same, to be changed."""
+    return LocalFolder(Path(shutil.copytree(pristine, tmp_path / "archive")))
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_what_is_there_is_left_alone_and_only_what_is_new_is_written(
-    store: LocalFolder, all_of_it: etl.Selection, tmp_path: Path, file_format: Format
+    store: LocalFolder, tmp_path: Path, file_format: Format
 ) -> None:
-    out = tmp_path / "out"
+    out, all_of_it = tmp_path / "out", etl.Selection(store.root, "Europe")
     first = etl.export(all_of_it, out, format=file_format)
     before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in out.iterdir()}
     archive(store, frames(range(1, 13)))
@@ -197,7 +204,9 @@ def test_workers_do_not_change_what_is_written(
 def test_a_folder_that_cannot_be_written_to_is_named(all_of_it: etl.Selection, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(StorageError, match=f"^cannot write {tmp_path}/file/out: Not a directory; check"):
+    with pytest.raises(
+        StorageError, match=f"^cannot write {tmp_path}/file/out: {tmp_path}/file is no folder; check"
+    ):
         etl.export(all_of_it, tmp_path / "file" / "out")
 
 
