@@ -7,8 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from etl.analysis.export import export
+    from etl.analysis.film import animate
     from etl.analysis.region import Region, box, point, read_geojson
     from etl.analysis.selection import Selection
+    from etl.analysis.timeseries import timeseries
     from etl.converting import convert
     from etl.errors import ArchiveError
     from etl.reading import open_archive
@@ -20,11 +23,14 @@ __all__ = [
     "RunReport",
     "Selection",
     "__version__",
+    "animate",
     "box",
     "convert",
+    "export",
     "open_archive",
     "point",
     "read_geojson",
+    "timeseries",
 ]
 __version__ = "0.1.0"
 
@@ -33,11 +39,14 @@ _MODULES = {
     "Region": "etl.analysis.region",
     "RunReport": "etl.report",
     "Selection": "etl.analysis.selection",
+    "animate": "etl.analysis.film",
     "box": "etl.analysis.region",
     "convert": "etl.converting",
+    "export": "etl.analysis.export",
     "open_archive": "etl.reading",
     "point": "etl.analysis.region",
     "read_geojson": "etl.analysis.region",
+    "timeseries": "etl.analysis.timeseries",
 }
 
 

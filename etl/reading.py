@@ -13,7 +13,7 @@ import xarray as xr
 from etl.errors import UsageError
 from etl.extract.frame import SATELLITES
 from etl.load.absent import no_continent
-from etl.load.inventory import GROUP, Inventory, folder_of, read_inventory
+from etl.load.inventory import Inventory, folder_of, read_inventory
 from etl.load.joining import JoinedNdvi
 from etl.load.schema import COLUMNS
 from etl.load.series import committed_series
@@ -21,7 +21,7 @@ from etl.load.served import Served
 from etl.load.stores import open_store
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR, VALID_FROM
 
-_OF_THE_WHOLE = ("zarr_conventions", "spatial:", "proj:", "GeoTransform")
+OF_THE_WHOLE = ("zarr_conventions", "spatial:", "proj:", "GeoTransform", "multiscales")
 """Attributes of the stored grid: they would be wrong of a part of it, and NetCDF cannot hold some of them."""
 
 
@@ -57,18 +57,14 @@ def open_archive(
         IncompatibleError: The archive is damaged, or not one of ours.
         StorageError: The storage refuses to be read.
     """
-    lowest, place = _lowest(mask), fspath(url)
-    store = Served(place) if urlsplit(place).scheme in ("http", "https") else open_store(place)
-    folder = folder_of(continent)
+    lowest = lowest_shown(mask)
     if layout not in ("frames", "series"):
         raise UsageError(f"there is no layout {layout!r}", "choose frames or series")
-    inventory = read_inventory(store, folder)
-    if inventory is None:
-        raise no_continent(store, place, continent)
+    inventory = inventory_at(url, continent)
     if layout == "series":
         dataset = _joined(inventory, lowest)
     else:
-        dataset = xr.open_zarr(store.zarr(f"{folder}/{GROUP}"), chunks={})
+        dataset = xr.open_zarr(inventory.store.zarr(inventory.group_key), chunks={})
         dataset = dataset.assign_coords({name: column.load() for name, column in dataset.coords.items()})
     names = {flag: name for name, flag in SATELLITES.items()}
     satellites = np.array([names[int(flag)] for flag in dataset.satellite.values])
@@ -76,12 +72,28 @@ def open_archive(
     dataset = dataset.assign_coords(satellite=("time", satellites, attributes))
     dataset = _exportable(dataset)
     for part in (dataset, dataset.ndvi, dataset.crs):
-        part.attrs = {name: value for name, value in part.attrs.items() if not name.startswith(_OF_THE_WHOLE)}
+        part.attrs = {name: value for name, value in part.attrs.items() if not name.startswith(OF_THE_WHOLE)}
     if lowest is not None and layout == "frames":
         stored = dataset.ndvi
         dataset["ndvi"] = stored.where(stored >= lowest).assign_attrs(stored.attrs)
         dataset.ndvi.encoding = stored.encoding
     return dataset
+
+
+def inventory_at(url: str | PathLike[str], continent: str) -> Inventory:
+    """What is archived of a continent, at an address as of `open_archive`.
+
+    Raises:
+        UsageError: The address is none, or holds nothing of that continent.
+        IncompatibleError: The archive is damaged, or not one of ours.
+        StorageError: The storage refuses to be read.
+    """
+    place = fspath(url)
+    store = Served(place) if urlsplit(place).scheme in ("http", "https") else open_store(place)
+    inventory = read_inventory(store, folder_of(continent))
+    if inventory is None:
+        raise no_continent(store, place, continent)
+    return inventory
 
 
 def _joined(inventory: Inventory, lowest: float | None) -> xr.Dataset:
@@ -129,8 +141,12 @@ def _exportable(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
-def _lowest(mask: bool | float) -> float | None:
-    """The lowest NDVI that is not masked."""
+def lowest_shown(mask: bool | float) -> float | None:
+    """The lowest NDVI that is not masked; None where nothing is.
+
+    Raises:
+        UsageError: The mask is no NDVI.
+    """
     if isinstance(mask, bool):
         return VALID_FROM if mask else None
     if not isinstance(mask, int | float | np.number) or not math.isfinite(mask):
