@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from etl.analysis.timeseries import timeseries
     from etl.reading import open_archive
 
-__all__ = ["__version__", "open_archive"]
+__all__ = ["__version__", "open_archive", "timeseries"]
 __version__ = "0.1.0"
 
 
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> object:
         from etl.reading import open_archive  # noqa: PLC0415
 
         return open_archive
+    if name == "timeseries":
+        from etl.analysis.timeseries import timeseries  # noqa: PLC0415
+
+        return timeseries
     raise AttributeError(f"module 'etl' has no attribute {name!r}")

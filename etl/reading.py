@@ -13,7 +13,7 @@ import xarray as xr
 from etl.errors import UsageError
 from etl.extract.frame import SATELLITES
 from etl.load.absent import no_continent
-from etl.load.inventory import GROUP, Inventory, folder_of, read_inventory
+from etl.load.inventory import Inventory, folder_of, read_inventory
 from etl.load.joining import JoinedNdvi
 from etl.load.schema import COLUMNS
 from etl.load.series import committed_series
@@ -57,18 +57,14 @@ def open_archive(
         IncompatibleError: The archive is damaged, or not one of ours.
         StorageError: The storage refuses to be read.
     """
-    lowest, place = _lowest(mask), fspath(url)
-    store = Served(place) if urlsplit(place).scheme in ("http", "https") else open_store(place)
-    folder = folder_of(continent)
+    lowest = _lowest(mask)
     if layout not in ("frames", "series"):
         raise UsageError(f"there is no layout {layout!r}", "choose frames or series")
-    inventory = read_inventory(store, folder)
-    if inventory is None:
-        raise no_continent(store, place, continent)
+    inventory = find_continent(url, continent)
     if layout == "series":
         dataset = _joined(inventory, lowest)
     else:
-        dataset = xr.open_zarr(store.zarr(f"{folder}/{GROUP}"), chunks={})
+        dataset = xr.open_zarr(inventory.store.zarr(inventory.group_key), chunks={})
         dataset = dataset.assign_coords({name: column.load() for name, column in dataset.coords.items()})
     names = {flag: name for name, flag in SATELLITES.items()}
     satellites = np.array([names[int(flag)] for flag in dataset.satellite.values])
@@ -82,6 +78,26 @@ def open_archive(
         dataset["ndvi"] = stored.where(stored >= lowest).assign_attrs(stored.attrs)
         dataset.ndvi.encoding = stored.encoding
     return dataset
+
+
+def find_continent(url: str | PathLike[str], continent: str) -> Inventory:
+    """What is archived of a continent, as it is committed.
+
+    Args:
+        url: address of the archive, as of `open_archive`.
+        continent: name of the continent.
+
+    Raises:
+        UsageError: The address is none, or holds nothing of that continent.
+        IncompatibleError: The archive is damaged, or not one of ours.
+        StorageError: The storage refuses to be read.
+    """
+    place = fspath(url)
+    store = Served(place) if urlsplit(place).scheme in ("http", "https") else open_store(place)
+    inventory = read_inventory(store, folder_of(continent))
+    if inventory is None:
+        raise no_continent(store, place, continent)
+    return inventory
 
 
 def _joined(inventory: Inventory, lowest: float | None) -> xr.Dataset:

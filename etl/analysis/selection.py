@@ -60,10 +60,9 @@ class Selection:
             wanted &= dataset.satellite.values == self.satellite
         if not wanted.any():
             raise UsageError(f"{self.continent} has no such frames: it has {_held(dataset)}", "choose others")
-        positions = np.flatnonzero(wanted)
-        if len(positions) < len(wanted):
-            dataset = dataset.isel(time=positions)
-        return cut(dataset, self.region) if self.region else dataset
+        # The region first: dask then plans the reading of few chunks, not of thousands of whole frames.
+        part = cut(dataset, self.region) if self.region else dataset
+        return part if wanted.all() else part.isel(time=np.flatnonzero(wanted))
 
 
 def _utc(moment: datetime) -> np.datetime64:
