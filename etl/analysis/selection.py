@@ -20,8 +20,8 @@ class Selection:
     Attributes:
         archive: its address, as of `etl.open_archive`.
         continent: name of the continent.
-        start: earliest sensing time, with its time zone; None is the first frame.
-        end: latest sensing time, with its time zone; None is the newest frame.
+        start: earliest sensing time, UTC unless it has a time zone; None is the first frame.
+        end: latest sensing time, UTC unless it has a time zone; None is the newest frame.
         satellite: `S3A` or `S3B`; None is both.
         region: None is the whole grid.
         mask: as of `etl.open_archive`.
@@ -52,10 +52,12 @@ class Selection:
         """
         dataset = open_archive(self.archive, self.continent, mask=self.mask, layout=layout)
         wanted = np.ones(dataset.sizes["time"], np.bool_)
+        # Of whole seconds, as archived: the unit of nanoseconds ends in 2262, silently.
+        seconds = dataset.time.values.astype("datetime64[s]")
         if self.start is not None:
-            wanted &= dataset.time.values >= _utc(self.start)
+            wanted &= seconds >= _utc(self.start)
         if self.end is not None:
-            wanted &= dataset.time.values <= _utc(self.end)
+            wanted &= seconds <= _utc(self.end)
         if self.satellite is not None:
             wanted &= dataset.satellite.values == self.satellite
         if not wanted.any():
@@ -66,7 +68,7 @@ class Selection:
 
 
 def _utc(moment: datetime) -> np.datetime64:
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None))
+    return np.datetime64(moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None))
 
 
 def _held(dataset: xr.Dataset) -> str:

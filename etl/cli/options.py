@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from calendar import monthrange
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,10 +49,10 @@ class IsoTime(click.ParamType[datetime]):
             return value
         try:
             if re.fullmatch(r"\d{4}(-\d\d)?", value, re.ASCII):
-                year, month = int(value[:4]), int(value[5:] or 1)
-                moment, after = datetime(year, month, 1, tzinfo=UTC), month % 12 + 1 if value[5:] else 1
-                following = moment.replace(year=year + (after == 1), month=after)
-                return following - timedelta(seconds=1) if self._end else moment
+                year, month = int(value[:4]), int(value[5:] or (12 if self._end else 1))
+                first = datetime(year, month, 1, tzinfo=UTC)
+                days = monthrange(year, month)[1]
+                return first + timedelta(days=days, seconds=-1) if self._end else first
             moment = datetime.fromisoformat(value)
             if self._end and len(value) <= len("2021-01-31"):
                 moment += timedelta(days=1, seconds=-1)
