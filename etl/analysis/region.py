@@ -126,7 +126,7 @@ def _inside(
 
 
 def _edges(centres: NDArray[np.float64]) -> tuple[float, float]:
-    """The outer edges of a line of pixels, in its order, and a hair more: what lies on an edge lies within."""
+    """The outer edges of a line of pixels, in its order, and a hair more: edges lie within."""
     half = (centres[-1] - centres[0]) / max(1, len(centres) - 1) / 2 * (1 + 1e-6)
     return float(centres[0] - half), float(centres[-1] + half)
 

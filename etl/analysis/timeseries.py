@@ -6,7 +6,7 @@ import xarray as xr
 from etl.analysis.along_time import open_along_time
 from etl.analysis.area import STATISTICS, Statistic, over_area
 from etl.analysis.selection import Selection
-from etl.errors import UsageError
+from etl.errors import IncompatibleError, UsageError
 from etl.report import Progress
 
 _CELL_METHODS = {"mean": "mean", "median": "median", "min": "minimum", "max": "maximum"}
@@ -28,7 +28,7 @@ def timeseries(
     Args:
         selection: which frames, and which part of the grid. Its `mask` is what counts as data.
         stat: `mean`, `median`, `min`, `max`, or `count`, the number of pixels with data.
-        together: one number a day (UTC) from the pixels of all its frames, of either satellite; a place that
+        together: one number a day (UTC) from the pixels of all its frames, of any satellite; a place that
             several of them saw counts as often. Else one a frame, the satellites apart.
         progress: called with the number of frames done and of all.
 
@@ -54,7 +54,14 @@ def timeseries(
         satellites = np.full(len(times), "+".join(np.unique(satellites)))
     else:
         groups = np.arange(len(times))
-    values, pixels = over_area(dataset.ndvi, groups, stat, progress)
+    try:
+        values, pixels = over_area(dataset.ndvi, groups, stat, progress)
+    except (ValueError, RuntimeError, OSError, SystemError, MemoryError) as error:
+        # The last two come from the decompressor, of sizes that are damaged.
+        raise IncompatibleError(
+            f"what {selection.archive} holds of {selection.continent} is damaged: {error}",
+            "ndvi-archive verify tells which frame",
+        ) from error
     place = ", ".join([dataset.attrs["continent"], *([selection.region.name] if selection.region else [])])
     return xr.Dataset(
         {"value": ("time", values, _about(stat)), "pixels": ("time", pixels, _about("count"))},
