@@ -1,13 +1,15 @@
 """Statistics of NDVI over an area, a few frames at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import dask.array
 import numpy as np
 import xarray as xr
+from dask.base import compute
 from numpy.typing import NDArray
 
+from etl.analysis.windows import WHOLE, Window
 from etl.report import Progress
 from etl.transform.packing import SCALE_FACTOR
 
@@ -53,6 +55,7 @@ def over_area(
     groups: NDArray[np.integer[Any]],
     stat: Statistic,
     progress: Progress | None = None,
+    parts: Sequence[Window] = (WHOLE,),
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Reduce each group of frames to one number; pixels are read here.
 
@@ -65,21 +68,23 @@ def over_area(
         groups: number of the group of each frame, from 0 on and never less than the one before.
         stat: `mean`, `median`, `min`, `max`, or `count`, which is the number of pixels with data.
         progress: called with the number of frames done and of all.
+        parts: disjoint windows that hold all data; nothing else is read.
 
     Returns:
         The number of each group, NaN where it has no pixel with data (0 of `count`); and how many it has.
     """
     ndvi = ndvi.drop_vars(set(ndvi.coords) - {"latitude"})
+    windows = [ndvi[:, rows, columns] for rows, columns in parts]
     count = int(groups[-1]) + 1
     totals = {name: np.full(count, empty, np.float64) for name, (_, empty) in _PARTS.items()}
     medians = _Medians(count)
-    for frames in _spans(ndvi, stat):
-        parts = _parts(ndvi[frames], stat).compute()
+    for frames in _spans(windows, stat):
+        known = compute(*(_of_each_frame(window[frames], stat) for window in windows))  # type: ignore[no-untyped-call]
         for name, (join, _) in _PARTS.items():
-            if name in parts:
-                join.at(totals[name], groups[frames], parts[name].values)
+            for each in known if name in known[0] else ():
+                join.at(totals[name], groups[frames], each[name].values)
         if stat == "median":
-            medians.add(groups[frames], parts["areas"].values)
+            medians.add(groups[frames], sum(each["areas"].values for each in known))
         if progress:
             progress(frames.stop, ndvi.sizes["time"])
     pixels = totals["pixels"]
@@ -94,33 +99,34 @@ def over_area(
     return values, pixels.astype(np.int64)
 
 
-def _spans(ndvi: xr.DataArray, stat: Statistic) -> Iterator[slice]:
+def _spans(windows: Sequence[xr.DataArray], stat: Statistic) -> Iterator[slice]:
     """The frames in runs small enough to be worked on at once, as far as possible of whole blocks."""
-    times, *others = ndvi.chunks or ()
-    layers = max(1, _BLOCKS_AT_ONCE // (len(others[0]) * len(others[1])))
-    most = _FRAMES_AT_ONCE if stat == "median" else ndvi.sizes["time"]
-    first = stop = blocks = 0
+    blocks = [window.data.numblocks for window in windows]
+    times: tuple[int, ...] = windows[0].data.chunks[0]
+    layers = max(1, _BLOCKS_AT_ONCE // sum(rows * columns for _, rows, columns in blocks))
+    most = _FRAMES_AT_ONCE if stat == "median" else sum(times)
+    first = stop = taken = 0
     for length in times:
-        if stop > first and (blocks == layers or stop + length - first > most):
+        if taken and (taken == layers or stop + length - first > most):
             yield slice(first, stop)
-            first, blocks = stop, 0
-        stop, blocks = stop + length, blocks + 1
+            first, taken = stop, 0
+        stop, taken = stop + length, taken + 1
     yield slice(first, stop)
 
 
-def _parts(ndvi: xr.DataArray, stat: Statistic) -> xr.Dataset:
-    """What of each frame the statistic needs."""
+def _of_each_frame(ndvi: xr.DataArray, stat: Statistic) -> xr.Dataset:
+    """What of each frame the statistic needs, lazily."""
     weighted = ndvi.weighted(row_weights(ndvi.latitude))
-    parts = {"pixels": ndvi.count(_GRID)}
+    known = {"pixels": ndvi.count(_GRID)}
     if stat == "mean":
-        parts |= {"sum": weighted.sum(_GRID), "weight": weighted.sum_of_weights(_GRID).fillna(0)}
+        known |= {"sum": weighted.sum(_GRID), "weight": weighted.sum_of_weights(_GRID).fillna(0)}
     elif stat == "min":
-        parts["min"] = ndvi.min(_GRID)
+        known["min"] = ndvi.min(_GRID)
     elif stat == "max":
-        parts["max"] = ndvi.max(_GRID)
+        known["max"] = ndvi.max(_GRID)
     elif stat == "median":
-        parts["areas"] = _areas(ndvi)
-    return xr.Dataset(parts)
+        known["areas"] = _areas(ndvi)
+    return xr.Dataset(known)
 
 
 def _areas(ndvi: xr.DataArray) -> xr.DataArray:

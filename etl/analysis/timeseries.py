@@ -6,6 +6,7 @@ import xarray as xr
 from etl.analysis.along_time import open_along_time
 from etl.analysis.area import STATISTICS, Statistic, over_area
 from etl.analysis.selection import Selection
+from etl.analysis.windows import windows
 from etl.errors import IncompatibleError, UsageError
 from etl.report import Progress
 
@@ -55,7 +56,7 @@ def timeseries(
     else:
         groups = np.arange(len(times))
     try:
-        values, pixels = over_area(dataset.ndvi, groups, stat, progress)
+        values, pixels = over_area(dataset.ndvi, groups, stat, progress, windows(dataset, selection.region))
     except (ValueError, RuntimeError, OSError, SystemError, MemoryError) as error:
         # The last two come from the decompressor, of sizes that are damaged.
         raise IncompatibleError(

@@ -52,7 +52,9 @@ def test_the_areas_of_the_whole_earth_are_those_of_a_sphere() -> None:
 
 def exact_median(values: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]]) -> float:
     """By the definition, in fractions: the value that half of the weight reaches, or the mean of two."""
-    pairs = sorted(zip(values.tolist(), map(Fraction, weights.tolist()), strict=True))
+    pairs: list[tuple[float, Fraction]] = sorted(
+        zip(values.tolist(), map(Fraction, weights.tolist()), strict=True)
+    )
     half, below = Fraction(sum(weight for _, weight in pairs)) / 2, Fraction(0)
     for place, (value, weight) in enumerate(pairs):
         below += weight

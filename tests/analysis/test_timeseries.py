@@ -16,6 +16,7 @@ from etl.analysis.along_time import open_along_time, reads_less
 from etl.analysis.area import STATISTICS, Statistic
 from etl.analysis.region import box, point, read_geojson
 from etl.analysis.selection import Selection
+from etl.analysis.windows import windows
 from etl.errors import IncompatibleError, UsageError
 from etl.load.schema import Schema
 from etl.load.series import committed_series
@@ -113,6 +114,28 @@ def test_polygons_leave_out_their_holes(with_series: Archived, tmp_path: Path) -
     wanted = [plain(each, pixel_areas(grid), "median") for each in ndvi]
     np.testing.assert_allclose(series.value.values, [value for value, _ in wanted], rtol=1e-12)
     assert series.title == "Europe, fields: median NDVI"
+
+
+@pytest.mark.parametrize("stat", STATISTICS)
+def test_fields_that_lie_far_apart_are_one_region(
+    with_series: Archived, tmp_path: Path, stat: Statistic
+) -> None:
+    grid = with_series.schema.grid
+    fields = [(-11, 69, 5, 71), (-11, 35, 0, 36), (20, 35.5, 31, 36), (0, 52, 0.1, 52.1)]
+    polygons = [[[[w, s], [e, s], [e, n], [w, n], [w, s]]] for w, s, e, n in fields]
+    path = tmp_path / "fields.geojson"
+    path.write_text(json.dumps({"type": "MultiPolygon", "coordinates": polygons}))
+    selection = Selection(with_series.place, "Europe", region=read_geojson(path))
+
+    series = etl.timeseries(selection, stat=stat)
+
+    parts = windows(selection.open(), selection.region)
+    assert len(parts) == 3
+    inside = np.any([within(grid, field) for field in fields], axis=0)
+    ndvi = np.where(inside, with_series.ndvi(), np.nan)
+    wanted = [plain(each, pixel_areas(grid), stat) for each in ndvi]
+    np.testing.assert_allclose(series.value.values, [value for value, _ in wanted], rtol=1e-12)
+    assert series.pixels.values.tolist() == [pixels for _, pixels in wanted]
 
 
 @pytest.mark.parametrize("mask", [False, 0.4])
