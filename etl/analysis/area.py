@@ -104,7 +104,7 @@ def _spans(windows: Sequence[xr.DataArray], stat: Statistic) -> Iterator[slice]:
     blocks = [window.data.numblocks for window in windows]
     times: tuple[int, ...] = windows[0].data.chunks[0]
     layers = max(1, _BLOCKS_AT_ONCE // sum(rows * columns for _, rows, columns in blocks))
-    most = _FRAMES_AT_ONCE if stat == "median" else sum(times)
+    most = _FRAMES_AT_ONCE // len(windows) if stat == "median" else sum(times)
     first = stop = taken = 0
     for length in times:
         if taken and (taken == layers or stop + length - first > most):

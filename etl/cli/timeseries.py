@@ -26,7 +26,7 @@ _STDOUT = Path("-")
 
 
 @click.command(
-    epilog="Example: ndvi-archive timeseries Europe --archive /data/ndvi --lon 11.6 --lat 48.1 --csv -"
+    epilog="Example: ndvi-archive timeseries Europe --archive /data/ndvi --aoi field.geojson --plot ndvi.png"
 )
 @selection_options(with_point=True)
 @option(
