@@ -1,5 +1,6 @@
 """Statistics of NDVI over an area, a few frames at a time."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, get_args
 
@@ -7,6 +8,7 @@ import dask.array
 import numpy as np
 import xarray as xr
 from dask.base import compute
+from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 
 from etl.analysis.windows import WHOLE, Window
@@ -18,10 +20,13 @@ STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 
 _GRID = ("latitude", "longitude")
 _BLOCKS_AT_ONCE = 1024
-"""Blocks of pixels that dask is given at once. It has a few of them in memory, one a thread."""
+"""Blocks of pixels that dask is given at once; it has one a thread in memory."""
 
 _FRAMES_AT_ONCE = 64
 """Frames of which histograms, half a megabyte each, are in memory at once."""
+
+_PIXELS_AT_ONCE = 1 << 25
+"""Pixels of the blocks that all threads work on; each takes some 40 bytes meanwhile."""
 
 _CODES = 1 << 16
 _TIE = 1e-10
@@ -78,8 +83,10 @@ def over_area(
     count = int(groups[-1]) + 1
     totals = {name: np.full(count, empty, np.float64) for name, (_, empty) in _PARTS.items()}
     medians = _Medians(count)
+    threads = _threads(windows)
     for frames in _spans(windows, stat):
-        known = compute(*(_of_each_frame(window[frames], stat) for window in windows))  # type: ignore[no-untyped-call]
+        parts_of_it = (_of_each_frame(window[frames], stat) for window in windows)
+        known = compute(*parts_of_it, num_workers=threads)  # type: ignore[no-untyped-call]
         for name, (join, _) in _PARTS.items():
             for each in known if name in known[0] else ():
                 join.at(totals[name], groups[frames], each[name].values)
@@ -97,6 +104,12 @@ def over_area(
             "count": pixels,
         }[stat]
     return values, pixels.astype(np.int64)
+
+
+def _threads(windows: Sequence[xr.DataArray]) -> int:
+    """As many threads as there are cores, but fewer where blocks are so large that memory would go."""
+    largest = max(math.prod(map(max, window.data.chunks)) for window in windows)
+    return int(max(1, min(CPU_COUNT, _PIXELS_AT_ONCE // largest)))
 
 
 def _spans(windows: Sequence[xr.DataArray], stat: Statistic) -> Iterator[slice]:

@@ -102,7 +102,11 @@ def cut(dataset: xr.Dataset, region: Region) -> xr.Dataset:
             belongs = xr.DataArray(inside[part], dims=("latitude", "longitude"))
             return window.assign(ndvi=window.ndvi.where(belongs).assign_attrs(window.ndvi.attrs))
     (west, east), (north, south) = (_edges(line) for line in lines.values())
-    within = region.shape.intersection(shapely.box(west, south, east, north)).point_on_surface()
+    # A hair more than the grid: its edges lie within, though centres are rounded.
+    hair = (east - west) * 1e-9
+    within = region.shape.intersection(
+        shapely.box(west - hair, south - hair, east + hair, north + hair)
+    ).point_on_surface()
     if within.is_empty:
         raise UsageError(
             f"{region.name} lies outside of the archive",
@@ -126,8 +130,8 @@ def _inside(
 
 
 def _edges(centres: NDArray[np.float64]) -> tuple[float, float]:
-    """The outer edges of a line of pixels, in its order, and a hair more: edges lie within."""
-    half = (centres[-1] - centres[0]) / max(1, len(centres) - 1) / 2 * (1 + 1e-6)
+    """The outer edges of a line of pixels, in its order."""
+    half = (centres[-1] - centres[0]) / max(1, len(centres) - 1) / 2
     return float(centres[0] - half), float(centres[-1] + half)
 
 

@@ -30,8 +30,9 @@ def windows(part: xr.Dataset, region: Region | None) -> list[Window]:
     if len(bounds) < 2 or min(part.sizes["latitude"], part.sizes["longitude"]) < 2:
         return [WHOLE]
     latitude, longitude = part.latitude.values, part.longitude.values
-    margin = _NEAR / 2 * max(latitude[0] - latitude[1], longitude[1] - longitude[0])
-    while len(apart := _merged(bounds + margin * np.array([-1, -1, 1, 1]))) > _MOST:
+    step_x, step_y = longitude[1] - longitude[0], latitude[0] - latitude[1]
+    margin = _NEAR / 2 * np.array([-step_x, -step_y, step_x, step_y])
+    while len(apart := _merged(bounds + margin)) > _MOST:
         margin *= 2
     spans = [
         (_span(latitude, south, north), _span(longitude, west, east)) for west, south, east, north in apart

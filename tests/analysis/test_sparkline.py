@@ -50,7 +50,7 @@ def test_values_that_are_all_the_same_are_one_low_line() -> None:
     assert sparklines(series({"S3A": [0.3, 0.3]}), 80).startswith("S3A  ▁▁  0.3000 to 0.3000\n")
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("width", [50, 80, 200])
 def test_long_series_are_averaged_into_the_width_of_the_terminal(width: int) -> None:
     values = np.linspace(0, 0.8, 1000).tolist()
 
