@@ -3,6 +3,7 @@
 import io
 import warnings
 from importlib.util import find_spec
+from textwrap import fill
 
 import numpy as np
 import xarray as xr
@@ -13,6 +14,9 @@ FORMATS = ("png", "svg", "pdf")
 
 _INCHES = (9.0, 4.5)
 _DOTS_PER_INCH = 150
+_LETTERS = 90
+"""Of a line of the title."""
+
 _WITHOUT_DATE: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """Equal series give equal files."""
 
@@ -65,7 +69,7 @@ def chart(series: xr.Dataset, form: str = "png") -> bytes:
             label=name,
             gid=name,
         )
-    axes.set_title(series.attrs["title"], parse_math=False, wrap=True)
+    axes.set_title(fill(series.attrs["title"], _LETTERS), parse_math=False)
     counted = series.attrs["statistic"] == "count"
     axes.set_ylabel(series.value.attrs["long_name"] + ("" if counted else " (dimensionless)"))
     axes.set_xlabel("date (UTC)")

@@ -162,28 +162,31 @@ def test_frames_without_data_are_there_without_a_value(by_frames: Archived) -> N
     assert counted.value.values[without].tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.fixture(scope="module", params=REAL)
+def real(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Archived, Archived]:
+    """Real NDVI, once without and once with a series."""
+    schema, packed, _, _ = real_frames(request.param)
+    plain_one, optimized = (archived(tmp_path_factory.mktemp("real"), schema, packed) for _ in range(2))
+    optimize(optimized.store)
+    return plain_one, optimized
+
+
 @pytest.mark.parametrize("stat", STATISTICS)
 def test_of_real_ndvi_both_layouts_give_the_plain_numbers(
-    name: str, stat: Statistic, tmp_path_factory: pytest.TempPathFactory
+    real: tuple[Archived, Archived], stat: Statistic
 ) -> None:
-    schema, packed, _, _ = real_frames(name)
-    data = archived(tmp_path_factory.mktemp("real"), schema, packed)
-    wanted = [plain(each, pixel_areas(schema.grid), stat) for each in data.ndvi()]
-    middle = point(float(schema.grid.longitude[80]), float(schema.grid.latitude[70]))
+    grid, ndvi = real[0].schema.grid, real[0].ndvi()
+    longitude, latitude = float(grid.longitude[80]), float(grid.latitude[70])
+    corner = (grid.bbox[0], latitude, longitude, grid.bbox[3])
 
-    unoptimized = [
-        etl.timeseries(Selection(data.place, "Europe", region=region), stat=stat) for region in (None, middle)
-    ]
-    optimize(data.store)
-    optimized = [
-        etl.timeseries(Selection(data.place, "Europe", region=region), stat=stat) for region in (None, middle)
-    ]
-
-    np.testing.assert_allclose(unoptimized[0].value.values, [value for value, _ in wanted], rtol=1e-9)
-    assert unoptimized[0].pixels.values.tolist() == [pixels for _, pixels in wanted]
-    for before, after in zip(unoptimized, optimized, strict=True):
-        xr.testing.assert_allclose(before, after, rtol=1e-12)
+    for region, inside in ((None, np.True_), (box(*corner), within(grid, corner))):
+        wanted = [plain(each, pixel_areas(grid), stat) for each in np.where(inside, ndvi, np.nan)]
+        for data in real:
+            series = etl.timeseries(Selection(data.place, "Europe", region=region), stat=stat)
+            np.testing.assert_allclose(series.value.values, [value for value, _ in wanted], rtol=1e-9)
+            assert series.pixels.values.tolist() == [pixels for _, pixels in wanted]
 
 
 def test_the_result_says_what_it_is_and_goes_into_netcdf(by_frames: Archived, tmp_path: Path) -> None:

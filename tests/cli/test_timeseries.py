@@ -108,13 +108,9 @@ def test_the_table_goes_to_standard_output_as_csv(europe_archive: Path) -> None:
 
 def test_programs_get_json(europe_archive: Path) -> None:
     ended = timeseries(europe_archive, "--stat", "max", "--bbox", "5,45,15,50", "--json")
-    logged = run(
-        *("--log-format", "json", "timeseries", "Europe", "--archive", europe_archive),
-        *("--stat", "max", "--bbox", "5,45,15,50"),
-    )
 
+    assert len(ended.out.splitlines()) == 1
     told = json.loads(ended.out)
-    assert logged.out == ended.out
     assert {name: told[name] for name in ("continent", "region", "stat")} == {
         "continent": "Europe",
         "region": "45°N 5°E to 50°N 15°E",
@@ -154,8 +150,6 @@ def test_a_terminal_without_such_letters_shows_bars_of_ascii(europe_archive: Pat
     ("arguments", "code", "error"),
     [
         (("--lon", "100", "--lat", "10"), 2, "10°N 100°E lies outside of the archive; choose a place within"),
-        (("--start", "2021-04"), 2, "Europe has no such frames: it has 20 of S3A and S3B, 2021-03-01 to"),
-        (("--start", "2021-13"), 2, "Invalid value for '--start': '2021-13' is no date such as 2021-01-31"),
         (
             ("--plot", "ndvi.jpg"),
             2,
@@ -167,7 +161,6 @@ def test_a_terminal_without_such_letters_shows_bars_of_ascii(europe_archive: Pat
             "CSV and JSON are both to go to standard output; name a file for --csv",
         ),
         (("--plot", "/proc/ndvi.png"), 1, "cannot write /proc/ndvi.png"),
-        (("--aoi", "/nowhere.geojson"), 2, "/nowhere.geojson cannot be read: No such file or directory"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(
