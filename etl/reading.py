@@ -81,7 +81,11 @@ def open_archive(
 
 
 def inventory_at(url: str | PathLike[str], continent: str) -> Inventory:
-    """What is archived of a continent, at an address as of `open_archive`.
+    """What is archived of a continent, as it is committed.
+
+    Args:
+        url: address of the archive, as of `open_archive`.
+        continent: name of the continent.
 
     Raises:
         UsageError: The address is none, or holds nothing of that continent.

@@ -132,7 +132,9 @@ def test_the_way_from_a_clone_to_the_time_series_of_a_polygon_and_to_files_and_f
     assert taken.returncode == 0, taken.stderr
     names = sorted(path.name for path in (checkout / "maps").iterdir())
     days = ("20210501", "20210502", "20210503")
-    assert names == [f"NDVI_Synthetic-Europe_{satellite}_{day}.tif" for satellite in ("S3A", "S3B") for day in days]
+    assert names == [
+        f"NDVI_Synthetic-Europe_{satellite}_{day}.tif" for satellite in ("S3A", "S3B") for day in days
+    ]
     assert len((checkout / "munich.csv").read_text().splitlines()) == 1 + 240
     with av.open(str(checkout / "alps.mp4")) as film:
         assert sum(1 for _ in film.decode(video=0)) == 120

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from etl.analysis.geojson import read_shape
 from etl.errors import UsageError
 
 _BLOCK_PIXELS = 1 << 20
@@ -59,28 +60,12 @@ def read_geojson(path: str | PathLike[str]) -> Region:
     Raises:
         UsageError: It cannot be read, or holds something else.
     """
-    path, remedy = Path(path), "give a GeoJSON file of polygons, or of one point, in longitude and latitude"
+    path = Path(path)
+    shape = read_shape(path)
     try:
-        shape = shapely.from_geojson(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "check the path") from None
-    except (shapely.errors.ShapelyError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} is not GeoJSON: {reason}", remedy) from None
-    parts = [part for part in _parts(shape) if not part.is_empty]
-    if not parts:
-        raise UsageError(f"{path} holds no geometry", remedy)
-    if len(parts) > 1 or parts[0].geom_type != "Point":
-        for part in parts:
-            if part.geom_type != "Polygon":
-                raise UsageError(f"{path} holds a {part.geom_type}", remedy)
-            if not part.is_valid:
-                reason = shapely.is_valid_reason(part)
-                raise UsageError(f"{path} holds a polygon that is not valid: {reason}", "repair it")
-    try:
-        return _checked(shapely.union_all(parts), path.stem)
+        return _checked(shape, path.stem)
     except UsageError as error:
-        raise UsageError(f"{path}: {error.what}", remedy) from None
+        raise UsageError(f"{path} reaches beyond the Earth", error.remedy) from None
 
 
 def cut(dataset: xr.Dataset, region: Region) -> xr.Dataset:
@@ -118,18 +103,19 @@ def cut(dataset: xr.Dataset, region: Region) -> xr.Dataset:
             window = window.isel(latitude=part[0], longitude=part[1])
             belongs = xr.DataArray(inside[part], dims=("latitude", "longitude"))
             return window.assign(ndvi=window.ndvi.where(belongs).assign_attrs(window.ndvi.attrs))
-    within = region.shape.point_on_surface()
-    at = {
-        name: _nearest(line, place)
-        for (name, line), place in zip(lines.items(), (within.x, within.y), strict=True)
-    }
-    if None in at.values():
-        (west, east), (north, south) = (_edges(line) for line in lines.values())
+    (west, east), (north, south) = (_edges(line) for line in lines.values())
+    # A hair more than the grid: its edges lie within, though centres are rounded.
+    hair = (east - west) * 1e-9
+    within = region.shape.intersection(
+        shapely.box(west - hair, south - hair, east + hair, north + hair)
+    ).point_on_surface()
+    if within.is_empty:
         raise UsageError(
             f"{region.name} lies outside of the archive",
             f"choose a place within {west:g} to {east:g} °E, {south:g} to {north:g} °N",
         )
-    return dataset.isel({name: [place] for name, place in at.items()})
+    places = {"longitude": within.x, "latitude": within.y}
+    return dataset.isel({name: [int(np.abs(lines[name] - place).argmin())] for name, place in places.items()})
 
 
 def _inside(
@@ -149,19 +135,6 @@ def _edges(centres: NDArray[np.float64]) -> tuple[float, float]:
     """The outer edges of a line of pixels, in its order."""
     half = (centres[-1] - centres[0]) / max(1, len(centres) - 1) / 2
     return float(centres[0] - half), float(centres[-1] + half)
-
-
-def _nearest(centres: NDArray[np.float64], place: float) -> int | None:
-    """The pixel of a line that a place lies in; None if it lies beyond its ends."""
-    low, high = sorted(_edges(centres))
-    return int(np.abs(centres - place).argmin()) if low <= place <= high else None
-
-
-def _parts(shape: BaseGeometry) -> list[BaseGeometry]:
-    parts = shapely.get_parts(shape)
-    if len(parts) == 1 and parts[0].geom_type == shape.geom_type:
-        return list(parts)
-    return [part for each in parts for part in _parts(each)]
 
 
 def _checked(shape: BaseGeometry, name: str) -> Region:

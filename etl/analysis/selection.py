@@ -21,8 +21,8 @@ class Selection:
     Attributes:
         archive: its address, as of `etl.open_archive`.
         continent: name of the continent.
-        start: earliest sensing time, with its time zone; None is the first frame.
-        end: latest sensing time, with its time zone; None is the newest frame.
+        start: earliest sensing time, UTC unless it has a time zone; None is the first frame.
+        end: latest sensing time, UTC unless it has a time zone; None is the newest frame.
         satellite: `S3A` or `S3B`; None is both.
         region: None is the whole grid.
         mask: as of `etl.open_archive`.
@@ -53,9 +53,9 @@ class Selection:
         """
         dataset = open_archive(self.archive, self.continent, mask=self.mask, layout=layout)
         positions = self.positions(dataset.time.values, dataset.satellite.values)
-        if len(positions) < dataset.sizes["time"]:
-            dataset = dataset.isel(time=positions)
-        return cut(dataset, self.region) if self.region else dataset
+        # The region first: dask then plans the reading of few chunks, not of thousands of whole frames.
+        part = cut(dataset, self.region) if self.region else dataset
+        return part if len(positions) == dataset.sizes["time"] else part.isel(time=positions)
 
     def positions(self, times: NDArray[np.datetime64], satellites: NDArray[np.str_]) -> NDArray[np.intp]:
         """Which frames are wanted.
@@ -71,10 +71,12 @@ class Selection:
             UsageError: There is no such frame.
         """
         wanted = np.ones(len(times), np.bool_)
+        # Of whole seconds, as archived: the unit of nanoseconds ends in 2262, silently.
+        seconds = times.astype("datetime64[s]")
         if self.start is not None:
-            wanted &= times >= _utc(self.start)
+            wanted &= seconds >= _utc(self.start)
         if self.end is not None:
-            wanted &= times <= _utc(self.end)
+            wanted &= seconds <= _utc(self.end)
         if self.satellite is not None:
             wanted &= satellites == self.satellite
         if not wanted.any():
@@ -84,7 +86,7 @@ class Selection:
 
 
 def _utc(moment: datetime) -> np.datetime64:
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None))
+    return np.datetime64(moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None))
 
 
 def _held(times: NDArray[np.datetime64], satellites: NDArray[np.str_]) -> str:

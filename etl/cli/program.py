@@ -14,7 +14,6 @@ from etl.errors import ArchiveError
 from etl.signals import Interrupted
 
 
-
 class _Commands(click.Group):
     """Commands that are imported when they are asked for: one need not wait for what only another needs."""
 
