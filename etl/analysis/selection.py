@@ -35,11 +35,12 @@ class Selection:
     region: Region | None = None
     mask: bool | float = True
 
-    def open(self, layout: Literal["frames", "series"] = "frames") -> xr.Dataset:
+    def open(self, layout: Literal["frames", "series"] = "frames", level: int = 1) -> xr.Dataset:
         """Open it, lazily.
 
         Args:
             layout: as of `etl.open_archive`.
+            level: as of `etl.open_archive`.
 
         Returns:
             As `etl.open_archive`; at least one frame, and at least one pixel. Pixels outside of the region
@@ -50,7 +51,7 @@ class Selection:
             IncompatibleError: As `etl.open_archive`.
             StorageError: As `etl.open_archive`.
         """
-        dataset = open_archive(self.archive, self.continent, mask=self.mask, layout=layout)
+        dataset = open_archive(self.archive, self.continent, mask=self.mask, layout=layout, level=level)
         wanted = np.ones(dataset.sizes["time"], np.bool_)
         if self.start is not None:
             wanted &= dataset.time.values >= _utc(self.start)

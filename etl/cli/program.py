@@ -12,7 +12,18 @@ from etl.errors import ArchiveError
 from etl.signals import Interrupted
 
 _GO_ON = "what was committed is archived, run the command again to go on"
-_COMMANDS = ("convert", "optimize", "nightly", "verify", "catalog", "info", "serve", "demo")
+_COMMANDS = (
+    "convert",
+    "optimize",
+    "nightly",
+    "verify",
+    "catalog",
+    "info",
+    "animate",
+    "check",
+    "serve",
+    "demo",
+)
 
 
 class _Commands(click.Group):
