@@ -22,7 +22,7 @@ from etl.load.served import Served
 from etl.load.stores import open_store
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR, VALID_FROM
 
-_OF_THE_WHOLE = ("zarr_conventions", "spatial:", "proj:", "GeoTransform")
+_OF_THE_WHOLE = ("zarr_conventions", "multiscales", "spatial:", "proj:", "GeoTransform")
 """Attributes of the stored grid: they would be wrong of a part of it, and NetCDF cannot hold some of them."""
 
 
