@@ -33,13 +33,14 @@ _SUFFIXES = (".mp4", ".gif")
 _PERIODS: dict[Composite, str] = {"none": "%Y-%m-%d", "day": "%Y-%m-%d", "month": "%Y-%m"}
 """How the date on a picture is written."""
 
-_BAND_PIXELS = 1 << 22
+_READ_AT_ONCE = 1 << 22
 """Pixels that are read at a time, as float64."""
 
-_BAND_ROWS = 512
-"""As the archive's chunks."""
+_CHUNK_ROWS = 512
+"""Of the archive's chunks."""
 
 Line = NDArray[np.float64]
+Values = NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def animate(
             longer side of the map has 960.
         composite: one picture a frame, or one of all frames of a `day` or a `month` (UTC): the highest value
             of each pixel, as clouds lower NDVI (Holben, 1986, doi:10.1080/01431168608948945).
-        progress: called before the first frame, and after each.
+        progress: called with the number of frames before the first, and after each picture.
 
     Raises:
         UsageError: A value cannot be used, or matplotlib is not installed; or as `Selection.open`.
@@ -183,49 +184,56 @@ def _map_size(lines: dict[str, Line], steps: dict[str, float], width: int | None
 
 def _scenes(
     ndvi: xr.DataArray, composite: Composite, progress: Progress | None
-) -> Iterator[tuple[str, NDArray[np.int16]]]:
+) -> Iterator[tuple[str, Values]]:
     """What is written on each picture, and its stored values, shape (rows, columns)."""
     times = ndvi.time.values.astype("datetime64[s]").tolist()
     satellites = ndvi.satellite.values.tolist()
-    done = 0
     if progress:
         progress(0, len(times))
 
-    def shown_in(frame: int) -> object:
-        return frame if composite == "none" else format(times[frame], _PERIODS[composite])
+    def period(frame: tuple[int, Values]) -> object:
+        number, _ = frame
+        return number if composite == "none" else format(times[number], _PERIODS[composite])
 
-    for _, together in groupby(range(len(times)), shown_in):
-        frames = list(together)
-        values = _stored(ndvi[frames[0]])
-        for frame in frames:
-            if frame != frames[0]:
-                np.maximum(values, _stored(ndvi[frame]), out=values)
-            done += 1
-            if progress:
-                progress(done, len(times))
-        date = format(times[frames[0]], _PERIODS[composite])
-        yield f"{date}  {' '.join(sorted({satellites[frame] for frame in frames}))}", values
+    for _, together in groupby(enumerate(_stored(ndvi)), period):
+        highest = np.full(ndvi.shape[1:], FILL_VALUE, np.int16)
+        shown: set[str] = set()
+        for number, values in together:
+            highest = np.maximum(highest, values)
+            shown.add(satellites[number])
+        yield f"{format(times[number], _PERIODS[composite])}  {' '.join(sorted(shown))}", highest
+        if progress:
+            progress(number + 1, len(times))
 
 
-def _stored(frame: xr.DataArray) -> NDArray[np.int16]:
-    """The values of a frame as they are stored, some rows at a time, as float64 takes four times the memory.
+def _stored(ndvi: xr.DataArray) -> Iterator[Values]:
+    """The values of each frame as they are stored; small frames are read several at a time.
 
     Raises:
-        IncompatibleError: It is damaged.
+        IncompatibleError: One is damaged.
         StorageError: The storage refuses to be read.
     """
-    rows, columns = frame.shape
-    stored = np.full((rows, columns), FILL_VALUE, np.int16)
-    step = max(1, _BAND_PIXELS // columns // _BAND_ROWS) * _BAND_ROWS
-    for north in range(0, rows, step):
+    together = max(1, _READ_AT_ONCE // ndvi[0].size)
+    for first in range(0, len(ndvi), together):
+        yield from _read(ndvi[first : first + together])
+
+
+def _read(frames: xr.DataArray) -> Values:
+    """The stored values of frames, shape as theirs."""
+    stored = np.full(frames.shape, FILL_VALUE, np.int16)
+    # Some rows at a time, as float64 takes four times the memory.
+    step = max(1, _READ_AT_ONCE // frames[:, 0].size // _CHUNK_ROWS) * _CHUNK_ROWS
+    for north in range(0, frames.shape[1], step):
         band = slice(north, north + step)
         try:
-            values = frame[band].values
+            values = frames[:, band].values
         except (ValueError, RuntimeError, OSError) as error:
-            name = f"{np.datetime_as_string(frame.time.values, 's')} {frame.satellite.item()}"
+            if len(frames) > 1:
+                return np.concatenate([_read(frames[[each]]) for each in range(len(frames))])
+            name = f"{np.datetime_as_string(frames.time.values[0], 's')} {frames.satellite.values[0]}"
             raise IncompatibleError(
                 f"the frame of {name} is damaged: {error}", "run ndvi-archive verify to find what is"
             ) from error
         known = np.isfinite(values)
-        stored[band][known] = np.rint(values[known] / SCALE_FACTOR)
+        stored[:, band][known] = np.rint(values[known] / SCALE_FACTOR)
     return stored
