@@ -27,9 +27,9 @@ LONGEST_SIDE = 960
 
 NARROWEST, WIDEST = 160, 3840
 _HIGHEST = 4320
-_FASTEST = 60.0
+_FASTEST = {".mp4": 60.0, ".gif": 50.0}
+"""Pictures a second by format; browsers slow down a GIF that is faster."""
 
-_SUFFIXES = (".mp4", ".gif")
 _PERIODS: dict[Composite, str] = {"none": "%Y-%m-%d", "day": "%Y-%m-%d", "month": "%Y-%m"}
 """How the date on a picture is written."""
 
@@ -84,7 +84,7 @@ def animate(
     Args:
         selection: which frames, and of what region. What its `mask` leaves out is drawn as no data.
         out: the file, `.mp4` (H.264) or `.gif` (endless); it is replaced, and only by a whole film.
-        fps: pictures a second, at most 60; a GIF's are shown for whole hundredths of a second.
+        fps: pictures a second, at most 60, or 50 of a GIF, whose are shown for whole hundredths of a second.
         width: width in pixels, 160 to 3840, rounded down to an even number; None is the one by which the
             longer side of the map has 960.
         composite: one picture a frame, or one of all frames of a `day` or a `month` (UTC): the highest value
@@ -115,14 +115,15 @@ def animate(
 
 def _checked(path: Path, selection: Selection, fps: float, width: int | None, composite: Composite) -> Path:
     """The file, if all that is asked for can be done."""
-    if path.suffix.lower() not in _SUFFIXES:
+    fastest = _FASTEST.get(path.suffix.lower())
+    if fastest is None:
         raise UsageError(f"{path} is neither .mp4 nor .gif", "name such a file")
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "name a file in it")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}", "check --out")
-    if not 0 < fps <= _FASTEST:
-        raise UsageError(f"{fps:g} pictures a second cannot be shown", f"choose up to {_FASTEST:g}")
+    if not 0 < fps <= fastest:
+        raise UsageError(f"{fps:g} pictures a second cannot be shown", f"choose up to {fastest:g}")
     if width is not None and not NARROWEST <= width <= WIDEST:
         raise UsageError(f"a film cannot be {width} pixels wide", f"choose {NARROWEST} to {WIDEST}")
     if composite not in get_args(Composite):

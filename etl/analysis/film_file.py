@@ -56,7 +56,8 @@ def film_file(path: Path, fps: float, columns: int, rows: int) -> Iterator[Calla
         raise UsageError(
             f"this installation of PyAV has no encoder {encoder}", "run pip install av, or name a .gif"
         )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Absolute, or FFmpeg takes what is before a colon for a protocol.
+    partial = path.absolute().with_name(f".{path.name}.{os.getpid()}.partial")
     container: OutputContainer | None = None
     try:
         with _refusals_told(path):

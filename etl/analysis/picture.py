@@ -42,7 +42,7 @@ class Pictures:
         self.columns, self._map_rows = columns, map_rows
         footer = round(_FOOTER_LINES * self._text)
         self.rows = map_rows + footer + (map_rows + footer) % 2
-        self._title = title
+        self._title = " ".join(title.split())
         self._font, self._small = _font(self._text), _font(round(self._text * 0.75))
         self._blank = Image.new("RGB", (columns, self.rows), PAPER)
         self._legend_begins = self._draw_legend()

@@ -71,7 +71,8 @@ def animate(  # noqa: PLR0917 - Click passes one value an option
 
 
 def _line(film: Film) -> str:
-    pictures = "" if film.pictures == film.frames else f" in {film.pictures} pictures"
+    pictures = f" in {film.pictures} picture{'' if film.pictures == 1 else 's'}"
+    pictures = "" if film.pictures == film.frames else pictures
     return (
         f"{film.path}: {frames(film.frames)}{pictures}, {film.seconds:.1f} s,"
         f" {film.columns} × {film.rows} pixels, {size(film.bytes)}"

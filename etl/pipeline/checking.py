@@ -4,7 +4,7 @@ import logging
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -73,7 +73,8 @@ def checks(job: Job) -> Iterator[Outcome]:
         UsageError: The continent or the API's address is none.
     """
     client, tokens = HttpClient(_PAUSE), TokenSource(job.token_file)
-    with closing(service_of(job, tokens, client)) as service:
+    # On one thread the first frame is decoded without those behind it.
+    with closing(service_of(replace(job, threads=1), tokens, client)) as service:
         asked = _Checks(job, service, tokens, client)
         steps: tuple[tuple[str, Callable[[], str], tuple[str, ...]], ...] = (
             ("versions", asked.versions, ()),
