@@ -149,7 +149,13 @@ def _sized(selection: Selection, width: int | None) -> tuple[xr.DataArray, tuple
         level = max(1, min(len(bounds["longitude"]) // columns, len(bounds["latitude"]) // rows))
     ndvi = selection.open(level=level).ndvi
     lines = {name: np.asarray(ndvi[name].values) for name in steps}
-    return ndvi, _map_size(lines, {name: _step(ndvi[name], steps[name]) for name in steps}, width)
+    columns, rows = _map_size(lines, {name: _step(ndvi[name], steps[name]) for name in steps}, width)
+    if rows > _HIGHEST:
+        raise UsageError(
+            f"the film would be {columns} pixels wide and {rows} high",
+            "choose a wider region, or a smaller width",
+        )
+    return ndvi, (columns, rows)
 
 
 def _step(line: xr.DataArray, of_one: float) -> float:
@@ -174,13 +180,7 @@ def _map_size(lines: dict[str, Line], steps: dict[str, float], width: int | None
     wide = len(lines["longitude"]) * steps["longitude"] * cos(radians(float(lines["latitude"].mean())))
     columns = width or max(NARROWEST, round(LONGEST_SIDE * min(1.0, wide / high)))
     columns -= columns % 2
-    rows = max(2, round(columns * high / wide))
-    if rows > _HIGHEST:
-        raise UsageError(
-            f"the film would be {columns} pixels wide and {rows} high",
-            "choose a wider region, or a smaller width",
-        )
-    return columns, rows
+    return columns, max(2, round(columns * high / wide))
 
 
 def _scenes(

@@ -22,7 +22,7 @@ from etl.extract.auth import TokenSource
 from etl.extract.decoder import check_decoder
 from etl.extract.http import HttpClient, without_query
 from etl.extract.service import ContinentService
-from etl.load.inventory import read_inventory
+from etl.load.inventory import folder_of, read_inventory
 from etl.load.trial import try_writing
 from etl.pipeline.asking import ask
 from etl.pipeline.job import Job, place, service_of
@@ -72,6 +72,7 @@ def checks(job: Job) -> Iterator[Outcome]:
     Raises:
         UsageError: The continent or the API's address is none.
     """
+    folder_of(job.continent)
     client, tokens = HttpClient(_PAUSE), TokenSource(job.token_file)
     # On one thread the first frame is decoded without those behind it.
     with closing(service_of(replace(job, threads=1), tokens, client)) as service:
