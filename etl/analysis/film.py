@@ -33,7 +33,7 @@ _FASTEST = {".mp4": 60.0, ".gif": 50.0}
 _PERIODS: dict[Composite, str] = {"none": "%Y-%m-%d", "day": "%Y-%m-%d", "month": "%Y-%m"}
 """How the date on a picture is written."""
 
-_READ_AT_ONCE = 1 << 22
+_READ_AT_ONCE = 1 << 20
 """Pixels that are read at a time, as float64."""
 
 _CHUNK_ROWS = 512

@@ -23,7 +23,7 @@ from etl.load.durable import sync_folder
 _FASTSTART = {"movflags": "+faststart"}
 """The index comes first, so that a browser need not load the whole film to begin."""
 
-_QUALITY = {"crf": "18", "preset": "medium", "rc-lookahead": "10"}
+_QUALITY = {"crf": "18", "preset": "fast", "rc-lookahead": "10"}
 """Hardly any loss; few pictures wait in the encoder."""
 
 _BT709, _LIMITED_RANGE = 1, 1

@@ -16,8 +16,11 @@ PAPER, INK, PALE_INK = (255, 255, 255), (32, 36, 40), (106, 112, 118)
 
 _TICKS = (0.0, 0.3, 0.6, 0.9)
 _SMALLEST_TEXT, _LARGEST_TEXT = 10, 28
-_FOOTER_LINES = 3.4
-"""Height of what is below the map, in heights of its text."""
+_FOOTER, _LEGEND = 3.4, 2.3
+"""Height of what is below the map, in heights of its text, and what a legend of its own lines adds."""
+
+_BESIDE = 30
+"""In heights of the text, the width from which on the legend is beside the date."""
 
 Rgb = NDArray[np.uint8]
 
@@ -39,13 +42,15 @@ class Pictures:
             title: what is shown.
         """
         self._text = min(_LARGEST_TEXT, max(_SMALLEST_TEXT, columns // 36))
+        self._is_beside = columns >= _BESIDE * self._text
         self.columns, self._map_rows = columns, map_rows
-        footer = round(_FOOTER_LINES * self._text)
+        footer = round((_FOOTER if self._is_beside else _FOOTER + _LEGEND) * self._text)
         self.rows = map_rows + footer + (map_rows + footer) % 2
         self._title = " ".join(title.split())
         self._font, self._small = _font(self._text), _font(round(self._text * 0.75))
         self._blank = Image.new("RGB", (columns, self.rows), PAPER)
-        self._legend_begins = self._draw_legend()
+        begins = self._draw_legend()
+        self._room = (begins if self._is_beside else columns) - 2 * self._text
 
     def draw(self, values: NDArray[np.int16], caption: str) -> Rgb:
         """One picture.
@@ -61,9 +66,10 @@ class Pictures:
         picture = self._blank.copy()
         picture.paste(Image.fromarray(self._map(values)), (0, 0))
         pen = ImageDraw.Draw(picture)
-        left, top, room = self._text, self._map_rows, self._legend_begins - 2 * self._text
-        pen.text((left, top + 1.45 * self._text), _fitting(caption, self._font, room), INK, self._font, "ls")
-        title = _fitting(self._title, self._small, room)
+        left, top = self._text, self._map_rows
+        caption = _fitting(caption, self._font, self._room)
+        pen.text((left, top + 1.45 * self._text), caption, INK, self._font, "ls")
+        title = _fitting(self._title, self._small, self._room)
         pen.text((left, top + 2.65 * self._text), title, PALE_INK, self._small, "ls")
         return np.asarray(picture)
 
@@ -80,9 +86,12 @@ class Pictures:
     def _draw_legend(self) -> int:
         """Draw the colours and their NDVI at the right; return where that begins."""
         pen, text = ImageDraw.Draw(self._blank), self._text
-        width = max(4 * text, self.columns * 3 // 10)
+        words, square = self._small.getlength("no data"), round(0.6 * text)
+        begins = text + round(words + 0.9 * text) + square
+        width = self.columns * 3 // 10 if self._is_beside else self.columns - text - begins
         left, right = self.columns - text - width, self.columns - text
-        top = self._map_rows + round(0.75 * text)
+        above = self._map_rows + (0 if self._is_beside else round(_LEGEND * text))
+        top, base = above + round(0.75 * text), above + 2.65 * text
         bottom = top + round(0.75 * text)
         bar = TABLE[_nearest(len(TABLE), right - left)]
         self._blank.paste(Image.fromarray(np.repeat(bar[None], bottom - top, axis=0)), (left, top))
@@ -90,15 +99,13 @@ class Pictures:
         for tick in _TICKS:
             x = left + (right - left) * (tick - first) / (last - first)
             anchor = "ls" if tick == first else "rs" if tick == last else "ms"
-            pen.text((x, self._map_rows + 2.65 * text), f"{tick:g}", PALE_INK, self._small, anchor)
+            pen.text((x, base), f"{tick:g}", PALE_INK, self._small, anchor)
         x = left - 0.5 * text
         pen.text((x, bottom), "NDVI", PALE_INK, self._small, "rs")
-        word = self._small.getlength("no data")
-        pen.text((x, self._map_rows + 2.65 * text), "no data", PALE_INK, self._small, "rs")
-        square = round(0.6 * text)
-        corner = round(x - word - 0.4 * text - square), self._map_rows + round(2.65 * text) - square
-        pen.rectangle((*corner, corner[0] + square, corner[1] + square), NO_DATA)
-        return corner[0]
+        pen.text((x, base), "no data", PALE_INK, self._small, "rs")
+        corner = round(x - words - 0.4 * text) - square
+        pen.rectangle((corner, round(base) - square, corner + square, round(base)), NO_DATA)
+        return corner
 
 
 def _nearest(source: int, target: int) -> NDArray[np.intp]:

@@ -239,16 +239,28 @@ def test_a_mask_of_ones_own_is_kept_and_not_taken_of_an_overview(tmp_path: Path)
     assert_near(at(high, 0.25, 0.5), of_ndvi(0.4))
 
 
-def test_a_long_title_leaves_the_legend_alone() -> None:
+@pytest.mark.parametrize("columns", [160, 320, 1920])
+def test_a_long_title_is_cut_and_leaves_date_and_legend_alone(columns: int) -> None:
+    values = np.full((4, 8), 5000, np.int16)
+    titles = ("T", "T" + "itle\n" * 90)
+
+    plain, titled = (Pictures(columns, 100, each).draw(values, "2021-06-01  S3A S3B") for each in titles)
+
+    changed = np.argwhere((plain != titled).any(axis=2))
+    text = max(10, min(28, columns // 36))
+    assert len(changed)
+    assert 100 + 1.6 * text < changed[:, 0].min()
+    assert changed[:, 0].max() < 100 + 3.2 * text
+    legend = np.argwhere((plain[100:] == NO_DATA).all(axis=2))[:, 1].min()
+    assert changed[:, 1].max() < (legend if columns >= 300 else columns - text)
+
+
+def test_the_date_has_room_in_the_narrowest_film() -> None:
     values = np.full((4, 8), 5000, np.int16)
 
-    plain, titled = (
-        Pictures(200, 100, title).draw(values, "2021-03-30  S3A") for title in ("", "Long " * 50)
-    )
+    one, other = (Pictures(160, 100, "").draw(values, f"2021-06-01  S3A {name}") for name in ("S3B", "S3C"))
 
-    different = np.argwhere((plain != titled).any(axis=2))
-    assert len(different)
-    np.testing.assert_array_equal(plain[:, 110:], titled[:, 110:])
+    assert np.argwhere((one != other).any(axis=2))[:, 1].min() > 100
 
 
 @pytest.mark.parametrize("name", ["season.mp4", "season.gif"])
