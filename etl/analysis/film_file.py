@@ -19,6 +19,7 @@ from etl.analysis.picture import INK, NO_DATA, PAPER, Rgb
 from etl.catalog.colormap import TABLE
 from etl.errors import StorageError, UsageError
 from etl.load.durable import sync_folder
+from etl.signals import deferred
 
 _FASTSTART = {"movflags": "+faststart"}
 """The index comes first, so that a browser need not load the whole film to begin."""
@@ -56,8 +57,9 @@ def film_file(path: Path, fps: float, columns: int, rows: int) -> Iterator[Calla
         raise UsageError(
             f"this installation of PyAV has no encoder {encoder}", "run pip install av, or name a .gif"
         )
-    # Absolute, or FFmpeg takes what is before a colon for a protocol.
-    partial = path.absolute().with_name(f".{path.name}.{os.getpid()}.partial")
+    # Beside the file itself if that is a link; absolute, or FFmpeg takes what precedes a colon for a protocol.
+    whole = path.resolve()
+    partial = whole.with_name(f".{whole.name}.{os.getpid()}.partial")
     container: OutputContainer | None = None
     try:
         with _refusals_told(path):
@@ -85,7 +87,7 @@ def film_file(path: Path, fps: float, columns: int, rows: int) -> Iterator[Calla
         with _refusals_told(path):
             container.mux(stream.encode(None))
             container.close()
-            _put_in_place(partial, path)
+            _put_in_place(partial, whole)
     finally:
         with suppress(av.FFmpegError, OSError):
             if container is not None:
@@ -140,8 +142,9 @@ def _palette() -> NDArray[np.uint8]:
 def _put_in_place(partial: Path, path: Path) -> None:
     with partial.open("rb") as file:
         os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(path.parent)
+    with deferred():
+        partial.replace(path)
+        sync_folder(path.parent)
 
 
 @contextmanager

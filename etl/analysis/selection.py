@@ -61,10 +61,9 @@ class Selection:
             wanted &= dataset.satellite.values == self.satellite
         if not wanted.any():
             raise UsageError(f"{self.continent} has no such frames: it has {_held(dataset)}", "choose others")
-        # First: dask then chooses frames among the chunks of the region, not of the continent.
-        if self.region:
-            dataset = cut(dataset, self.region)
-        return dataset if wanted.all() else dataset.isel(time=np.flatnonzero(wanted))
+        # The region first: dask then plans the reading of few chunks, not of thousands of whole frames.
+        part = cut(dataset, self.region) if self.region else dataset
+        return part if wanted.all() else part.isel(time=np.flatnonzero(wanted))
 
 
 def _utc(moment: datetime) -> np.datetime64:

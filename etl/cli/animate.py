@@ -31,7 +31,7 @@ from etl.signals import ending_on_signals
 @option(
     "--fps",
     type=Number(60, positive=True),
-    default=10.0,
+    default=10,
     show_default=True,
     metavar="N",
     help="Pictures a second.",
@@ -39,8 +39,9 @@ from etl.signals import ending_on_signals
 @option(
     "--width",
     type=click.IntRange(NARROWEST, WIDEST),
-    metavar="PIXELS",
-    help=f"Width of the film.  [default: the longer side of the map has {LONGEST_SIDE}]",
+    metavar="N",
+    show_default=f"the longer side of the map has {LONGEST_SIDE}",
+    help="Width of the film in pixels.",
 )
 @option(
     "--composite",

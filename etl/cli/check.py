@@ -24,23 +24,33 @@ _SIGNS: dict[State, str] = {"ok": "✓", "failed": "✗", "skipped": "–"}
     "--archive",
     default="",
     metavar="PATH|URL",
-    help="Where to archive to: a folder, or s3://bucket/folder, gs://…, az://….  [default: not checked]",
+    show_default="not checked",
+    help="Where to archive to: a folder, or s3://bucket/folder, gs://…, az://….",
 )
 @endpoint_option
-@option("--api-url", default=DEFAULT_API_URL, show_default=True, help="Address of the service's API.")
 @option(
-    "--token-file", type=click.Path(path_type=Path), help="File with an access token, instead of a login."
+    "--api-url",
+    default=DEFAULT_API_URL,
+    metavar="URL",
+    show_default=True,
+    help="Address of the service's API.",
+)
+@option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File with an access token, instead of a login.",
 )
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def check(  # noqa: PLR0917 - Click passes one value an option
     output: Output, continent: str, archive: str, api_url: str, token_file: Path | None, as_json: bool
 ) -> None:
-    """Check what a conversion of CONTINENT needs, and say what to do about what is missing.
+    """Check login, service, stream and archive, and say what to do.
 
-    The installation, the service, the login, the account's access to CONTINENT (Europe, unless another is
-    named) and its stream, of which one frame is decoded, and whether the archive can be written. Nothing is
-    archived, and nothing is left behind. The exit code is that of the first check that failed.
+    Asked are the installation, the service, the login, the account's access to CONTINENT (Europe, unless
+    another is named), its stream, of which one frame is decoded, and whether the archive can be written.
+    Nothing is archived, and nothing is left behind. The exit code is that of the first check that failed.
     """
     as_json = as_json or output.as_json
     job = Job(continent, archive, api_url=api_url, token_file=token_file)

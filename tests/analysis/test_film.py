@@ -279,6 +279,17 @@ def test_a_damaged_frame_leaves_the_film_before_as_it_was(tmp_path: Path, name: 
     assert (films / name).read_bytes() == before
 
 
+def test_a_link_stays_a_link_to_the_new_film(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "first.gif").write_bytes(b"before")
+    (tmp_path / "newest.gif").symlink_to("films/first.gif")
+
+    made(archive, tmp_path / "newest.gif", width=160)
+
+    assert (tmp_path / "newest.gif").is_symlink()
+    assert len(seen(tmp_path / "films" / "first.gif")) == len(WEST)
+
+
 def test_an_interrupted_film_leaves_nothing(archive: Path, tmp_path: Path) -> None:
     def interrupt(done: int, planned: int, what: str = "", /) -> None:
         if done == 4:
