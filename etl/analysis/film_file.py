@@ -57,7 +57,7 @@ def film_file(path: Path, fps: float, columns: int, rows: int) -> Iterator[Calla
         raise UsageError(
             f"this installation of PyAV has no encoder {encoder}", "run pip install av, or name a .gif"
         )
-    # Beside the file itself if that is a link; absolute, or FFmpeg takes what precedes a colon for a protocol.
+    # Beside the file itself if that is a link. A relative path with a colon were a protocol to FFmpeg.
     whole = path.resolve()
     partial = whole.with_name(f".{whole.name}.{os.getpid()}.partial")
     container: OutputContainer | None = None
