@@ -10,9 +10,10 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from etl.errors import UsageError
+from etl.errors import IncompatibleError, UsageError
 from etl.extract.frame import SATELLITES
 from etl.load.absent import no_continent
+from etl.load.attributes import OVERVIEWS
 from etl.load.inventory import Inventory, folder_of, read_inventory
 from etl.load.joining import JoinedNdvi
 from etl.load.schema import COLUMNS
@@ -31,6 +32,7 @@ def open_archive(
     *,
     mask: bool | float = True,
     layout: Literal["frames", "series"] = "frames",
+    level: int = 1,
 ) -> xr.Dataset:
     """Open the archived NDVI of a continent; pixels are read when they are computed.
 
@@ -43,6 +45,8 @@ def open_archive(
         layout: how to read: `frames` is for maps, `series` for the course of pixels or small regions over
             time. The values are the same, to the newest frame. Of the series, select before you compute
             anything: then nothing else is read.
+        level: read cells of at most `level` × `level` pixels, each the mean of those of at least 0.05, from
+            the coarsest overview there is of such; without one, and for 1, the frames themselves.
 
     Returns:
         `ndvi` of dimensions (time, latitude, longitude), float64, NaN where there is no data, as a dask
@@ -53,18 +57,25 @@ def open_archive(
         for itself.
 
     Raises:
-        UsageError: The address is none, or holds nothing of that continent; or the mask is no NDVI.
+        UsageError: The address is none, or holds nothing of that continent; the mask is no NDVI; or a level
+            of the series is asked for.
         IncompatibleError: The archive is damaged, or not one of ours.
         StorageError: The storage refuses to be read.
     """
     lowest = lowest_shown(mask)
     if layout not in ("frames", "series"):
         raise UsageError(f"there is no layout {layout!r}", "choose frames or series")
+    if layout == "series" and level > 1:
+        raise UsageError("the series has no levels", "choose the layout frames, or level 1")
     inventory = inventory_at(url, continent)
+    store, group = inventory.store, inventory.group_key
     if layout == "series":
         dataset = _joined(inventory, lowest)
     else:
-        dataset = xr.open_zarr(inventory.store.zarr(inventory.group_key), chunks={})
+        dataset = xr.open_zarr(store.zarr(group), chunks={})
+        if factor := max((each for each in inventory.factors if each <= level), default=0):
+            where = f"{group}/{OVERVIEWS}/{factor}"
+            dataset = _coarser(dataset, xr.open_zarr(store.zarr(where), chunks={}), store.location(where))
         dataset = dataset.assign_coords({name: column.load() for name, column in dataset.coords.items()})
     names = {flag: name for name, flag in SATELLITES.items()}
     satellites = np.array([names[int(flag)] for flag in dataset.satellite.values])
@@ -98,6 +109,19 @@ def inventory_at(url: str | PathLike[str], continent: str) -> Inventory:
     if inventory is None:
         raise no_continent(store, place, continent)
     return inventory
+
+
+def _coarser(dataset: xr.Dataset, level: xr.Dataset, where: str) -> xr.Dataset:
+    """The frames with the values and the coordinates of a level, which may have been appended to since."""
+    level = level.isel(time=slice(dataset.sizes["time"]))
+    if not np.array_equal(level.time, dataset.time):
+        raise IncompatibleError(
+            f"{where} has other frames than the archive",
+            "open it again; if it stays so, run ndvi-archive verify",
+        )
+    of_frames = dataset.drop_dims(("latitude", "longitude"))
+    places = {name: level[name] for name in ("latitude", "longitude")}
+    return of_frames.assign_coords(places).assign(ndvi=level.ndvi.variable)
 
 
 def _joined(inventory: Inventory, lowest: float | None) -> xr.Dataset:

@@ -8,15 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401 - gives datasets `.rio`
+import xarray as xr
 from dask.base import is_dask_collection
 
 import etl
 from etl.demo.scene import SceneFrame
 from etl.demo.service import StandIn, Stream
 from etl.errors import StorageError, UsageError
+from etl.load.folder import LocalFolder
+from etl.load.schema import Schema
+from etl.transform.grid import Grid
 from tests.cli.test_convert import expected_values
 from tests.program import convert, run, with_token
 
+from .load.archives import archive as append
+from .load.archives import frames, inventory_of
 from .load.buckets import BUCKET, CREDENTIALS, s3_server, variables
 from .serve.serving import serving
 
@@ -158,3 +164,56 @@ def test_a_part_of_the_grid_has_its_own_place_on_the_map(archive: Path) -> None:
 def test_the_package_has_nothing_else_to_offer() -> None:
     with pytest.raises(AttributeError):
         etl.__getattr__("close_archive")
+
+
+@pytest.fixture(scope="module")
+def leveled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three frames with the levels 2 and 4; to be read only."""
+    store = LocalFolder(tmp_path_factory.mktemp("levels") / "archive")
+    schema = Schema("Europe", Grid(1030, 515, (-20.0, -35.0, 55.0, 38.0)), 12)
+    append(store, frames(range(1, 4), schema), schema)
+    return store.root
+
+
+@pytest.mark.parametrize(("level", "factor"), [(2, 2), (3, 2), (4, 4), (100, 4)])
+def test_a_level_is_the_coarsest_overview_that_is_no_coarser(leveled: Path, level: int, factor: int) -> None:
+    frames_ = etl.open_archive(leveled, "Europe")
+
+    coarse = etl.open_archive(leveled, "Europe", level=level)
+
+    inventory = inventory_of(LocalFolder(leveled))
+    stored = np.stack([inventory.frame(position, factor) for position in range(3)])
+    expected = np.where(stored == -32768, np.nan, stored * 0.0001)
+    np.testing.assert_allclose(coarse.ndvi.values, expected, atol=1e-9)
+    assert set(coarse.coords) == set(frames_.coords)
+    assert coarse.satellite.values.tolist() == frames_.satellite.values.tolist()
+    first = frames_.longitude.values[:factor].mean(), frames_.latitude.values[:factor].mean()
+    assert (coarse.longitude.values[0], coarse.latitude.values[0]) == pytest.approx(first)
+
+
+@pytest.mark.parametrize("level", [1, 4])
+def test_an_archive_with_overviews_can_be_copied_to_netcdf(leveled: Path, tmp_path: Path, level: int) -> None:
+    dataset = etl.open_archive(leveled, "Europe", level=level).isel(time=[1])
+
+    dataset.to_netcdf(tmp_path / "copy.nc")
+
+    with xr.open_dataset(tmp_path / "copy.nc") as copy:
+        np.testing.assert_allclose(copy.ndvi.values, dataset.ndvi.values, atol=1e-9)
+
+
+def test_without_overviews_a_level_is_the_frames(archive: Path) -> None:
+    xr.testing.assert_identical(
+        etl.open_archive(archive, "Europe", level=8), etl.open_archive(archive, "Europe")
+    )
+
+
+def test_a_level_is_opened_over_http_as_well(leveled: Path) -> None:
+    with serving(leveled) as server:
+        served = etl.open_archive(server.url, "Europe", level=4)
+
+        xr.testing.assert_identical(served.load(), etl.open_archive(leveled, "Europe", level=4).load())
+
+
+def test_the_series_has_no_levels(archive: Path) -> None:
+    with pytest.raises(UsageError, match="the series has no levels"):
+        etl.open_archive(archive, "Europe", layout="series", level=2)

@@ -22,10 +22,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-(
-    *(DEMO, TEST, FIELD, ARCHIVE, WORKERS, TAKE, OPTIMIZE),
-    *(NIGHT, CHECK, REBUILD, CATALOG, MEMORY, SOAK),
-) = blocks("sh")
+DEMO, TEST, FIELD, ARCHIVE, WORKERS, TAKE, OPTIMIZE, *OTHERS = blocks("sh")
+NIGHT, CHECK, REBUILD, CATALOG, MEMORY, SOAK = OTHERS
 OPEN, FIRST_RECIPE, *_ = blocks("python")
 (OVERVIEW,) = re.findall(r"`(xr\.open_zarr\([^`]*group=[^`]*)`", README)
 (COURSE,) = (block for block in blocks("python") if 'layout="series"' in block)

@@ -36,11 +36,12 @@ class Selection:
     region: Region | None = None
     mask: bool | float = True
 
-    def open(self, layout: Literal["frames", "series"] = "frames") -> xr.Dataset:
+    def open(self, layout: Literal["frames", "series"] = "frames", level: int = 1) -> xr.Dataset:
         """Open it, lazily.
 
         Args:
             layout: as of `etl.open_archive`.
+            level: as of `etl.open_archive`.
 
         Returns:
             As `etl.open_archive`; at least one frame, and at least one pixel. Pixels outside of the region
@@ -51,7 +52,7 @@ class Selection:
             IncompatibleError: As `etl.open_archive`.
             StorageError: As `etl.open_archive`.
         """
-        dataset = open_archive(self.archive, self.continent, mask=self.mask, layout=layout)
+        dataset = open_archive(self.archive, self.continent, mask=self.mask, layout=layout, level=level)
         positions = self.positions(dataset.time.values, dataset.satellite.values)
         # The region first: dask then plans the reading of few chunks, not of thousands of whole frames.
         part = cut(dataset, self.region) if self.region else dataset

@@ -5,11 +5,15 @@ from collections.abc import Mapping
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Fill the archive": {
         "demo": "Archive a synthetic continent, without an account or a network.",
+        "check": "Check login, service, stream and archive, and say what to do.",
         "convert": "Archive the frames of CONTINENT that are not archived yet.",
         "nightly": "Archive what is new of every continent of a configuration.",
     },
     "Use it": {
         "info": "Tell what the archive holds, and how the last run ended.",
+        "timeseries": "Tell the NDVI of a place, a region or all of CONTINENT over time.",
+        "export": "Write archived frames of CONTINENT to files, as GeoTIFF or NetCDF.",
+        "animate": "Make a film of the archived frames of CONTINENT, or of a part of it.",
         "serve": "Serve the archive over HTTP: a page, a map, STAC and Zarr.",
     },
     "Look after it": {
@@ -31,10 +35,13 @@ Try it, without an account:
 
 Archive what the service has, with an account of the DestinE platform:
   export DESPAUTH_USER=… DESPAUTH_PASSWORD=…
+  ndvi-archive check Europe --archive archive
   ndvi-archive convert Europe --archive archive --start 2021-03 --end 2021-03
 
 Use what is archived:
   ndvi-archive info --archive archive
+  ndvi-archive timeseries Europe --archive archive --lon 11.6 --lat 48.1
+  ndvi-archive export Europe --archive archive --start 2021-03 --end 2021-03 --out maps
   ndvi-archive serve --archive archive
 
 All commands: ndvi-archive --help; all of one: ndvi-archive convert --help

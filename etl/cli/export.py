@@ -52,9 +52,9 @@ def export(  # noqa: PLR0917 - Click passes one value an option
     workers: int | None,
     progress: bool,
 ) -> None:
-    """Write archived frames of CONTINENT to files, one each: NDVI_Europe_S3A_20210301.tif.
+    """Write archived frames of CONTINENT to files, as GeoTIFF or NetCDF.
 
-    The time is added to a name where a satellite has more than one frame on that day. A file that is there
+    A frame is a file such as NDVI_Europe_S3A_20210301.tif; the time is added to a name where a satellite has more than one frame on that day. A file that is there
     already, of the same frame and the same settings, is left alone: run it again, and it takes only what is
     missing; an interrupted export goes on where it was.
     """

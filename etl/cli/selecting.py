@@ -37,11 +37,12 @@ class Box(click.ParamType[tuple[float, float, float, float]]):
         return west, south, east, north
 
 
-def selection_options(*, with_point: bool = False) -> Callable[[Command], Command]:
+def selection_options(*, with_point: bool = False, with_mask: bool = True) -> Callable[[Command], Command]:
     """The argument CONTINENT, and the options `--archive`, `--start`, … as one parameter `selection`.
 
     Args:
         with_point: also `--lon` and `--lat`.
+        with_mask: also `--mask/--no-mask`.
     """
 
     def decorate(command: Command) -> Command:
@@ -51,21 +52,29 @@ def selection_options(*, with_point: bool = False) -> Callable[[Command], Comman
             chosen = {
                 name: options.pop(name)
                 for name in ("archive", "continent", "start", "end", "satellite", "mask")
+                if name in options
             }
             return command(*arguments, selection=Selection(region=region, **chosen), **options)
 
         decorated: Any = choosing
-        for each in reversed(_options(with_point=with_point)):
+        for each in reversed(_options(with_point=with_point, with_mask=with_mask)):
             decorated = each(decorated)
         return cast(Command, decorated)
 
     return decorate
 
 
-def _options(*, with_point: bool) -> list[Callable[[Any], Any]]:
+def _options(*, with_point: bool, with_mask: bool) -> list[Callable[[Any], Any]]:
     of_point = [
         option("--lon", type=float, metavar="DEGREES", help="Longitude of one place; with --lat."),
         option("--lat", type=float, metavar="DEGREES", help="Latitude of one place; with --lon."),
+    ]
+    of_mask = [
+        option(
+            "--mask/--no-mask",
+            default=True,
+            help="Leave out NDVI below 0.05, commonly no data.",
+        )
     ]
     return [
         continent_argument(),
@@ -90,11 +99,7 @@ def _options(*, with_point: bool) -> list[Callable[[Any], Any]]:
             metavar="FILE",
             help="Part within the polygons of a GeoJSON file.",
         ),
-        option(
-            "--mask/--no-mask",
-            default=True,
-            help="Leave out NDVI below 0.05, commonly no data.",
-        ),
+        *(of_mask if with_mask else []),
     ]
 
 

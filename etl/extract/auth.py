@@ -32,15 +32,21 @@ class TokenSource:
 
     A token file that everybody can read or write is refused. One that its group can read is accepted: that is
     how Kubernetes mounts a secret for a process that is not root (mode 0440 and `fsGroup`).
+
+    Attributes:
+        origin: where it comes from, in words.
     """
 
     def __init__(self, token_file: Path | None = None) -> None:
         self._token: str | None = None
         self._obtain: Callable[[], str] = _log_in
+        self.origin = "accepted by the login service"
         if token_file is not None:
             self._obtain = lambda: _read(token_file)
+            self.origin = f"not needed: there is a token in {token_file}"
         elif TOKEN_VARIABLE in os.environ:
             self._obtain = _from_environment
+            self.origin = f"not needed: there is a token in {TOKEN_VARIABLE}"
 
     def token(self) -> str:
         """The token in use; it is obtained when first asked for.

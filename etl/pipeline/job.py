@@ -11,6 +11,7 @@ from etl.catalog.templates import check_templates
 from etl.errors import UsageError
 from etl.extract.api import DEFAULT_API_URL, DEFAULT_MAX_PIXELS
 from etl.extract.auth import TokenSource
+from etl.extract.http import HttpClient
 from etl.extract.service import ContinentService
 from etl.load.inventory import check_root, folder_of
 from etl.load.schema import Layout
@@ -135,10 +136,18 @@ class Run:
     progress: Progress | None = None
 
 
-def service_of(job: Job) -> ContinentService:
+def service_of(
+    job: Job, tokens: TokenSource | None = None, client: HttpClient | None = None
+) -> ContinentService:
     """The service the job names; close it in the end.
+
+    Args:
+        job: what to archive, and where.
+        tokens: where the access token comes from; None is what the job says.
+        client: the session to use; None is a new one.
 
     Raises:
         UsageError: The address is not an http or https address.
     """
-    return ContinentService(job.api_url, TokenSource(job.token_file), job.threads or 0, job.max_pixels)
+    tokens = tokens or TokenSource(job.token_file)
+    return ContinentService(job.api_url, tokens, job.threads or 0, job.max_pixels, client)
