@@ -81,18 +81,21 @@ def how_to_go_on(archive: str) -> str:
         of_endpoint = f'import os\n  os.environ["AWS_ENDPOINT_URL"] = {endpoint!r}\n  '
         option_of_endpoint = f" --endpoint-url {shlex.quote(endpoint)}"
     activate = Path(sys.prefix) / "bin/activate"
+    of_archive = f"--archive {shlex.quote(archive)}{option_of_endpoint}"
     first = f"First, in your shell:  . {shlex.quote(str(activate))}\n\n" if not _is_on_path() else ""
     return f"""
 The data is synthetic: nothing of it was seen by a satellite.
 
-{first if activate.exists() else ""}Open the result in Python:
+{first if activate.exists() else ""}Look at it in a browser:  ndvi-archive serve {of_archive}
+
+Open the result in Python:
 
   {of_endpoint}import etl
   ds = etl.open_archive({place!r}, {CONTINENT!r})
   print(ds)
   print(ds.ndvi.sel(time="2021-05-01").mean(("latitude", "longitude")).values)
 
-What the archive holds:  ndvi-archive info --archive {shlex.quote(archive)}{option_of_endpoint}"""
+What the archive holds:  ndvi-archive info {of_archive}"""
 
 
 def _is_on_path() -> bool:
