@@ -125,8 +125,6 @@ def test_a_disk_that_takes_no_more_is_told_and_leaves_no_half_a_file(
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (("Asia",), 2, "nothing of Asia is archived"),
-        (("Europe", "--start", "2022"), 2, "it has 20 of S3A and S3B, 2021-03-01 to 2021-03-10"),
         (("Europe", "--bbox", "40,50,45,55"), 2, "lies outside of the archive; choose a place within -11 to"),
         (("Europe", "--out", "/dev/null/maps"), 1, "cannot write /dev/null/maps: /dev/null is no folder"),
     ],
