@@ -90,7 +90,7 @@ def export(
             data; else float32 NDVI, NaN where there is no data.
         overwrite: replace files of these names that are there with other settings.
         workers: frames that are made into files at a time; None is one a core this process may use. Each
-            takes the memory of about four stored frames.
+            takes the memory of about five stored frames.
         progress: called with the number of files done and planned.
 
     Returns:
@@ -200,10 +200,10 @@ def _write(
 
 def _write_one(plan: _Plan, unfinished: Path, position: int) -> int:
     """Make the file of a frame; return its size."""
-    raster, path = plan.settings.raster(plan.inventory, position), plan.paths[position]
+    path = plan.paths[position]
     new = unfinished / path.name
     try:
-        plan.kind.write(new, raster)
+        plan.kind.write(new, plan.settings.raster(plan.inventory, position))
         count = new.stat().st_size
         new.replace(path)
     except OSError as error:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _BLOCK = 512
 """Rows and columns of a tile; a part of a COG is fetched by tiles."""
 
+_CACHE = 64
+"""Megabytes of tiles that GDAL keeps, of all threads; it would take a twentieth of the machine's memory."""
+
 _COMPRESSED = {"compress": "DEFLATE", "bigtiff": "IF_SAFER"}
 """What every reader of GeoTIFF knows."""
 
@@ -28,11 +31,13 @@ def write_cog(path: Path, raster: Raster) -> None:
     """
     import rasterio.shutil  # noqa: PLC0415 - an extra of the package
 
-    # In memory: GDAL does not tell of every write that fails.
-    with rasterio.MemoryFile(ext=".tif") as cog:
+    # In memory: GDAL does not tell where the end of a file finds no space.
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE), rasterio.MemoryFile(ext=".tif") as cog:
         with rasterio.MemoryFile(ext=".tif") as plain:
             with plain.open(**_profile(raster)) as target:
                 _fill(target, raster)
+            # Its pixels are in there now, and a frame is large.
+            del raster
             # Unlike rasterio's own writing of a COG, this lets other threads run.
             rasterio.shutil.copy(
                 plain.name,
@@ -55,7 +60,7 @@ def write_geotiff(path: Path, raster: Raster) -> None:
     import rasterio  # noqa: PLC0415 - an extra of the package
 
     predictor = 2 if raster.settings.packed else 3
-    with rasterio.MemoryFile(ext=".tif") as file:
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE), rasterio.MemoryFile(ext=".tif") as file:
         with file.open(**_profile(raster), predictor=predictor, **_COMPRESSED) as target:
             _fill(target, raster)
         write_file(path, file.getbuffer())

@@ -38,7 +38,7 @@ from etl.signals import Interrupted, ending_on_signals
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Frames at a time; each takes the memory of about four.  [default: one a core]",
+    help="Frames at a time; each takes the memory of about five.  [default: one a core]",
 )
 @option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
 @click.pass_obj

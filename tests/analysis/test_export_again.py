@@ -227,3 +227,14 @@ def test_without_its_library_a_format_is_refused_with_what_installs_it(
 def test_a_format_that_there_is_not_is_refused(all_of_it: etl.Selection, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no format 'png'; choose one of cog, geotiff, netcdf"):
         etl.export(all_of_it, tmp_path, format="png")  # type: ignore[arg-type]
+
+
+def test_dates_without_a_frame_are_refused_with_those_there_are(
+    all_of_it: etl.Selection, tmp_path: Path
+) -> None:
+    later = etl.Selection(all_of_it.archive, "Europe", datetime(2026, 1, 1, tzinfo=UTC))
+
+    with pytest.raises(UsageError, match="it has 10 of S3A and S3B, 2025-01-02 to 2025-01-05; choose others"):
+        etl.export(later, tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
