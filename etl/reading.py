@@ -60,7 +60,7 @@ def open_archive(
     lowest = _lowest(mask)
     if layout not in ("frames", "series"):
         raise UsageError(f"there is no layout {layout!r}", "choose frames or series")
-    inventory = find_continent(url, continent)
+    inventory = inventory_at(url, continent)
     if layout == "series":
         dataset = _joined(inventory, lowest)
     else:
@@ -80,12 +80,8 @@ def open_archive(
     return dataset
 
 
-def find_continent(url: str | PathLike[str], continent: str) -> Inventory:
-    """What is archived of a continent, as it is committed.
-
-    Args:
-        url: address of the archive, as of `open_archive`.
-        continent: name of the continent.
+def inventory_at(url: str | PathLike[str], continent: str) -> Inventory:
+    """What is archived of a continent, at an address as of `open_archive`.
 
     Raises:
         UsageError: The address is none, or holds nothing of that continent.

@@ -17,7 +17,10 @@ class Interrupted(BaseException):
 
     Attributes:
         exit_code: 128 and the number of the signal, as shells count.
+        remedy: what the user can do about it.
     """
+
+    remedy = "what was committed is archived, run the command again to go on"
 
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")

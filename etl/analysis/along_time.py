@@ -11,7 +11,7 @@ from etl.analysis.selection import Selection
 from etl.analysis.windows import WHOLE, Window, windows
 from etl.load.inventory import Inventory
 from etl.load.series import Series, committed_series
-from etl.reading import find_continent
+from etl.reading import inventory_at
 
 _SERIES_COST = 2.0
 """Time to decode a pixel of the series' many small chunks, relative to one of a frame's."""
@@ -32,7 +32,7 @@ def open_along_time(selection: Selection) -> xr.Dataset:
         IncompatibleError: As `Selection.open`.
         StorageError: As `Selection.open`.
     """
-    inventory = find_continent(selection.archive, selection.continent)
+    inventory = inventory_at(selection.archive, selection.continent)
     by_frames = selection.open()
     series = committed_series(inventory)
     parts = windows(by_frames, selection.region)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from etl.analysis.region import Region, cut
 from etl.errors import UsageError
@@ -51,29 +52,46 @@ class Selection:
             StorageError: As `etl.open_archive`.
         """
         dataset = open_archive(self.archive, self.continent, mask=self.mask, layout=layout)
-        wanted = np.ones(dataset.sizes["time"], np.bool_)
+        positions = self.positions(dataset.time.values, dataset.satellite.values)
+        # The region first: dask then plans the reading of few chunks, not of thousands of whole frames.
+        part = cut(dataset, self.region) if self.region else dataset
+        return part.isel(time=positions) if len(positions) < dataset.sizes["time"] else part
+
+    def positions(self, times: NDArray[np.datetime64], satellites: NDArray[np.str_]) -> NDArray[np.intp]:
+        """Which frames are wanted.
+
+        Args:
+            times: sensing start of every frame of the continent, UTC.
+            satellites: satellite of every frame.
+
+        Returns:
+            Their positions, ascending, at least one.
+
+        Raises:
+            UsageError: There is no such frame.
+        """
+        wanted = np.ones(len(times), np.bool_)
         # Of whole seconds, as archived: the unit of nanoseconds ends in 2262, silently.
-        seconds = dataset.time.values.astype("datetime64[s]")
+        seconds = times.astype("datetime64[s]")
         if self.start is not None:
             wanted &= seconds >= _utc(self.start)
         if self.end is not None:
             wanted &= seconds <= _utc(self.end)
         if self.satellite is not None:
-            wanted &= dataset.satellite.values == self.satellite
+            wanted &= satellites == self.satellite
         if not wanted.any():
-            raise UsageError(f"{self.continent} has no such frames: it has {_held(dataset)}", "choose others")
-        # The region first: dask then plans the reading of few chunks, not of thousands of whole frames.
-        part = cut(dataset, self.region) if self.region else dataset
-        return part if wanted.all() else part.isel(time=np.flatnonzero(wanted))
+            held = _held(times, satellites)
+            raise UsageError(f"{self.continent} has no such frames: it has {held}", "choose others")
+        return np.flatnonzero(wanted)
 
 
 def _utc(moment: datetime) -> np.datetime64:
     return np.datetime64(moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None))
 
 
-def _held(dataset: xr.Dataset) -> str:
-    if not dataset.sizes["time"]:
+def _held(times: NDArray[np.datetime64], satellites: NDArray[np.str_]) -> str:
+    if not len(times):
         return "none yet"
-    first, last = (np.datetime_as_string(dataset.time.values[at], "D") for at in (0, -1))
-    satellites = " and ".join(sorted(set(dataset.satellite.values.tolist())))
-    return f"{dataset.sizes['time']} of {satellites}, {first} to {last}"
+    first, last = (np.datetime_as_string(times[at], "D") for at in (0, -1))
+    names = " and ".join(sorted(set(satellites.tolist())))
+    return f"{len(times)} of {names}, {first} to {last}"

@@ -11,7 +11,6 @@ from etl.cli.output import Output
 from etl.errors import ArchiveError
 from etl.signals import Interrupted
 
-_GO_ON = "what was committed is archived, run the command again to go on"
 _COMMANDS = ("convert", "optimize", "nightly", "verify", "catalog", "info", "timeseries", "serve", "demo")
 
 
@@ -72,10 +71,10 @@ def main() -> None:
         output.error(str(error), code)
     except Interrupted as error:
         code = error.exit_code
-        output.error(f"{error}; {_GO_ON}", code)
+        output.error(f"{error}; {error.remedy}", code)
     except (click.Abort, KeyboardInterrupt):
         code = 130
-        output.error(f"interrupted; {_GO_ON}", code)
+        output.error(f"interrupted; {Interrupted.remedy}", code)
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
         output.error(
             f"unexpected {type(error).__name__}: {error}; run it again with -vv and report what it prints"

@@ -21,7 +21,7 @@ from etl.analysis.windows import windows
 from etl.errors import IncompatibleError, UsageError
 from etl.load.schema import Schema
 from etl.load.series import committed_series
-from etl.reading import find_continent
+from etl.reading import inventory_at
 from etl.signals import Interrupted, ending_on_signals
 from etl.transform.grid import Grid
 from tests.load.archives import REAL, frames, group_path, real_frames
@@ -222,7 +222,7 @@ def test_without_a_series_nobody_is_warned_of_that(by_frames: Archived) -> None:
 
 
 def test_few_frames_of_a_region_are_read_as_frames(with_series: Archived) -> None:
-    inventory = find_continent(with_series.place, "Europe")
+    inventory = inventory_at(with_series.place, "Europe")
     series = committed_series(inventory)
     assert series is not None
 
