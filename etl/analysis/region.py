@@ -114,8 +114,12 @@ def cut(dataset: xr.Dataset, region: Region) -> xr.Dataset:
             f"{region.name} lies outside of the archive",
             f"choose a place within {west:g} to {east:g} °E, {south:g} to {north:g} °N",
         )
-    places = {"longitude": within.x, "latitude": within.y}
-    return dataset.isel({name: [int(np.abs(lines[name] - place).argmin())] for name, place in places.items()})
+    at = {
+        name: int(np.abs(lines[name] - place).argmin())
+        for name, place in (("longitude", within.x), ("latitude", within.y))
+    }
+    # As slices: dask then reads nothing else of their blocks.
+    return dataset.isel({name: slice(place, place + 1) for name, place in at.items()})
 
 
 def _inside(

@@ -1,6 +1,7 @@
 """`etl.timeseries` against plain arithmetic over the archived values."""
 
 import json
+import shutil
 import signal
 import warnings
 from datetime import datetime
@@ -246,6 +247,24 @@ def test_a_frame_that_is_damaged_is_an_error_and_not_a_gap(tmp_path: Path) -> No
 
     with pytest.raises(IncompatibleError, match="verify"):
         etl.timeseries(Selection(data.place, "Europe"))
+
+
+@pytest.mark.parametrize("satellite", [None, "S3B"])
+def test_of_the_series_only_the_chunks_of_a_place_are_read(
+    with_series: Archived, tmp_path: Path, satellite: str | None
+) -> None:
+    shutil.copytree(with_series.place, tmp_path / "archive")
+    shard = tmp_path / "archive/europe/ndvi.zarr/series/ndvi/c/0/0/0"
+    shard.write_bytes(b"damaged" * 10 + shard.read_bytes()[70:])
+    grid = with_series.schema.grid
+    far, damaged = (point(float(grid.longitude[place]), float(grid.latitude[place])) for place in (33, 1))
+
+    series = etl.timeseries(Selection(tmp_path / "archive", "Europe", satellite=satellite, region=far))
+
+    kept = with_series.satellites == satellite if satellite else slice(None)
+    np.testing.assert_allclose(series.value.values, with_series.ndvi()[kept, 33, 33], rtol=1e-12)
+    with pytest.raises(IncompatibleError, match=r"is damaged: .*; ndvi-archive verify tells which frame"):
+        etl.timeseries(Selection(tmp_path / "archive", "Europe", satellite=satellite, region=damaged))
 
 
 def test_a_signal_ends_it_between_two_runs_of_frames(by_frames: Archived) -> None:
