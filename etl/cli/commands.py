@@ -41,7 +41,7 @@ Archive what the service has, with an account of the DestinE platform:
 Use what is archived:
   ndvi-archive info --archive archive
   ndvi-archive timeseries Europe --archive archive --lon 11.6 --lat 48.1
-  ndvi-archive export Europe --archive archive --start 2021-03 --end 2021-03 --out maps
+  ndvi-archive export Europe --archive archive --start 2021-03 --out maps
   ndvi-archive serve --archive archive
 
 All commands: ndvi-archive --help; all of one: ndvi-archive convert --help

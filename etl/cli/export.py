@@ -22,7 +22,7 @@ from etl.signals import Interrupted, ending_on_signals
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    metavar="DIR",
+    metavar="FOLDER",
     help="Folder of the files; it is made where it is missing.",
 )
 @option(
@@ -30,15 +30,18 @@ from etl.signals import Interrupted, ending_on_signals
     "file_format",
     type=click.Choice(["cog", "geotiff", "netcdf"]),
     default="cog",
-    help="cog: cloud-optimised GeoTIFF; geotiff: a plain one, tiled.  [default: cog]",
+    help="Kind of file; cog is a cloud-optimised GeoTIFF, geotiff a plain one, tiled.",
 )
-@option("--packed", is_flag=True, help="int16 steps of 0.0001, with that scale in the file; else float32.")
+@option(
+    "--packed", is_flag=True, help="Write int16 steps of 0.0001, with that scale in the file; else float32."
+)
 @option("--overwrite", is_flag=True, help="Replace files that are there with other settings.")
 @option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Frames at a time; each takes the memory of about five.  [default: one a core]",
+    show_default="one a core",
+    help="Frames at a time; each takes the memory of about five.",
 )
 @option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
 @click.pass_obj
@@ -54,9 +57,9 @@ def export(  # noqa: PLR0917 - Click passes one value an option
 ) -> None:
     """Write archived frames of CONTINENT to files, as GeoTIFF or NetCDF.
 
-    A frame is a file such as NDVI_Europe_S3A_20210301.tif; the time is added to a name where a satellite has more than one frame on that day. A file that is there
-    already, of the same frame and the same settings, is left alone: run it again, and it takes only what is
-    missing; an interrupted export goes on where it was.
+    A frame is a file such as NDVI_Europe_S3A_20210301.tif; the time is added where a satellite has more than
+    one frame on that day. A file that is there already, of the same frame and the same settings, is left
+    alone: run it again, and it takes only what is missing; an interrupted export goes on where it was.
     """
     with ending_on_signals():
         try:

@@ -33,13 +33,12 @@ _STDOUT = Path("-")
     "--stat",
     type=click.Choice(STATISTICS),
     default="mean",
-    show_default=True,
     help="What to tell of the pixels; mean and median by their area, count is how many have data.",
 )
 @option(
     "--by-satellite/--together",
     default=True,
-    help="A value a frame, or one a day from the frames of all satellites.  [default: by-satellite]",
+    help="A value a frame, or one a day from the frames of all satellites.",
 )
 @option(
     "--csv",
@@ -52,8 +51,8 @@ _STDOUT = Path("-")
     "--plot",
     "plot_file",
     type=click.Path(path_type=Path),
-    metavar="FILE.png|svg|pdf",
-    help="Draw a chart into this file.",
+    metavar="FILE",
+    help="Draw a chart into this file: .png, .svg or .pdf.",
 )
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
