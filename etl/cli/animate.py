@@ -17,7 +17,7 @@ from etl.signals import ending_on_signals
 
 
 @click.command(
-    epilog="Example: ndvi-archive animate Europe --archive /data/ndvi --start 2021-03 --end 2021-09"
+    epilog="\b\nExample: ndvi-archive animate Europe --archive /data/ndvi --start 2021-03 --end 2021-09"
     " --bbox 5,43,16,49 --out alps.mp4"
 )
 @selection_options(with_mask=False)

@@ -11,7 +11,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     },
     "Use it": {
         "info": "Tell what the archive holds, and how the last run ended.",
-        "timeseries": "Tell the NDVI of a place, a region or all of CONTINENT over time.",
+        "timeseries": "Tell the NDVI of a place or a region of CONTINENT over time.",
         "export": "Write archived frames of CONTINENT to files, as GeoTIFF or NetCDF.",
         "animate": "Make a film of the archived frames of CONTINENT, or of a part of it.",
         "serve": "Serve the archive over HTTP: a page, a map, STAC and Zarr.",

@@ -14,7 +14,7 @@ from etl.signals import Interrupted, ending_on_signals
 
 
 @click.command(
-    epilog="Example: ndvi-archive export Europe --archive /data/ndvi --start 2021-03 --end 2021-05"
+    epilog="\b\nExample: ndvi-archive export Europe --archive /data/ndvi --start 2021-03 --end 2021-05"
     " --bbox 5,47,11,49 --out maps"
 )
 @selection_options()

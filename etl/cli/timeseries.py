@@ -26,7 +26,7 @@ _STDOUT = Path("-")
 
 
 @click.command(
-    epilog="Example: ndvi-archive timeseries Europe --archive /data/ndvi --aoi field.geojson --plot ndvi.png"
+    epilog="\b\nExample: ndvi-archive timeseries Europe --archive /data/ndvi --aoi field.geojson --plot ndvi.png"
 )
 @selection_options(with_point=True)
 @option(
@@ -67,7 +67,7 @@ def timeseries(  # noqa: PLR0917 - Click passes one value an option
     as_json: bool,
     progress: bool,
 ) -> None:
-    """Tell the NDVI of a place, a region or all of CONTINENT over time.
+    """Tell the NDVI of a place or a region of CONTINENT over time.
 
     A point is the pixel it lies in. Frames without data there are rows without a value. The series that
     `optimize` keeps is used where that is faster. A table is printed unless it goes into a file, and on a
