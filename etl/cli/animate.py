@@ -61,7 +61,7 @@ def animate(  # noqa: PLR0917 - Click passes one value an option
     composite: Composite,
     progress: bool,
 ) -> None:
-    """Make a film of the archived frames of CONTINENT, or of a part of it.
+    """Make a film of CONTINENT, or of a part of it.
 
     Each picture has its date, its satellites and the colours' meaning. NDVI below 0.05 is shown as no data.
     Memory and time depend on the size of the film, not on that of the continent, as overviews are read.

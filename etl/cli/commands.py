@@ -12,8 +12,8 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Use it": {
         "info": "Tell what the archive holds, and how the last run ended.",
         "timeseries": "Tell the NDVI of a place or a region of CONTINENT over time.",
-        "export": "Write archived frames of CONTINENT to files, as GeoTIFF or NetCDF.",
-        "animate": "Make a film of the archived frames of CONTINENT, or of a part of it.",
+        "export": "Write frames of CONTINENT to files, as GeoTIFF or NetCDF.",
+        "animate": "Make a film of CONTINENT, or of a part of it.",
         "serve": "Serve the archive over HTTP: a page, a map, STAC and Zarr.",
     },
     "Look after it": {

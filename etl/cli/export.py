@@ -55,7 +55,7 @@ def export(  # noqa: PLR0917 - Click passes one value an option
     workers: int | None,
     progress: bool,
 ) -> None:
-    """Write archived frames of CONTINENT to files, as GeoTIFF or NetCDF.
+    """Write frames of CONTINENT to files, as GeoTIFF or NetCDF.
 
     A frame is a file such as NDVI_Europe_S3A_20210301.tif; the time is added where a satellite has more than
     one frame on that day. A file that is there already, of the same frame and the same settings, is left

@@ -26,7 +26,7 @@ _STDOUT = Path("-")
 
 
 @click.command(
-    epilog="\b\nExample: ndvi-archive timeseries Europe --archive /data/ndvi --aoi field.geojson --plot ndvi.png"
+    epilog="\b\nExample: ndvi-archive timeseries Europe --archive /data/ndvi --aoi field.geojson --plot n.png"
 )
 @selection_options(with_point=True)
 @option(
