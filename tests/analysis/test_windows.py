@@ -81,9 +81,9 @@ def test_no_pixel_is_left_out_or_taken_twice(dataset: xr.Dataset, seed: int) -> 
 
 
 def test_windows_that_touch_in_a_pixel_do_not_share_it() -> None:
-    grid = Grid(800, 400, (0.0, 0.0, 100.0, 50.0))
+    grid = Grid(1024, 512, (0.0, 0.0, 128.0, 64.0))
     dataset = xr.Dataset(
-        {"ndvi": (("latitude", "longitude"), np.ones((400, 800)))},
+        {"ndvi": (("latitude", "longitude"), np.ones((512, 1024)))},
         {"latitude": grid.latitude, "longitude": grid.longitude},
     )
     # Centres are 0.0625 + 0.125 n, and windows begin 16 pixels before: they touch in the one at 12.0625.
