@@ -14,6 +14,9 @@ FORMATS = ("png", "svg", "pdf")
 
 _INCHES = (9.0, 4.5)
 _DOTS_PER_INCH = 150
+_MANY = 400
+"""Values that would cover each other; they are drawn smaller."""
+
 _LETTERS = 90
 """Of a line of the title."""
 
@@ -64,8 +67,8 @@ def chart(series: xr.Dataset, form: str = "png") -> bytes:
             of_it.value.values,
             color=colour,
             marker=mark,
-            markersize=3.5,
-            linewidth=1,
+            markersize=3.5 if len(series.time) <= _MANY else 2,
+            linewidth=1 if len(series.time) <= _MANY else 0.5,
             label=name,
             gid=name,
         )

@@ -1,5 +1,6 @@
 """Which frames and which pixels a selection takes."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Literal
@@ -58,11 +59,15 @@ def test_times_are_utc_unless_they_say_otherwise(
 ) -> None:
     moment: datetime = by_frames.times[4].astype(datetime)
     elsewhere = moment.replace(tzinfo=UTC).astimezone(timezone(timedelta(hours=-9)))
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-
-    for start in (moment, moment.replace(tzinfo=UTC), elsewhere):
-        dataset = Selection(by_frames.place, "Europe", start, start).open()
-        assert set(dataset.time.values) == {by_frames.times[4]}
+    try:
+        with monkeypatch.context() as patched:
+            patched.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            for start in (moment, moment.replace(tzinfo=UTC), elsewhere):
+                dataset = Selection(by_frames.place, "Europe", start, start).open()
+                assert set(dataset.time.values) == {by_frames.times[4]}
+    finally:
+        time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,10 @@ def test_of_the_series_only_the_chunks_of_a_place_are_read(
     shard = tmp_path / "archive/europe/ndvi.zarr/series/ndvi/c/0/0/0"
     shard.write_bytes(b"damaged" * 10 + shard.read_bytes()[70:])
     grid = with_series.schema.grid
-    far, damaged = (point(float(grid.longitude[place]), float(grid.latitude[place])) for place in (33, 1))
+    beside = 0.3 * np.array(grid.step)
+    far, damaged = (
+        point(grid.longitude[place] + beside[0], grid.latitude[place] + beside[1]) for place in (33, 1)
+    )
 
     series = etl.timeseries(Selection(tmp_path / "archive", "Europe", satellite=satellite, region=far))
 

@@ -80,6 +80,21 @@ def test_no_pixel_is_left_out_or_taken_twice(dataset: xr.Dataset, seed: int) -> 
     assert_held(cut(dataset, region), region)
 
 
+def test_windows_that_touch_in_a_pixel_do_not_share_it() -> None:
+    grid = Grid(1024, 512, (0.0, 0.0, 128.0, 64.0))
+    dataset = xr.Dataset(
+        {"ndvi": (("latitude", "longitude"), np.ones((512, 1024)))},
+        {"latitude": grid.latitude, "longitude": grid.longitude},
+    )
+    # Centres are 0.0625 + 0.125 n, and windows begin 16 pixels before: they touch in the one at 12.0625.
+    region = Region(fields((8, 8, 10.0625, 10.0625), (14.0625, 14.0625, 16, 16)), "fields")
+
+    part = cut(dataset, region)
+
+    assert len(windows(part, region)) == 2
+    assert_held(part, region)
+
+
 def test_parts_outside_of_the_grid_are_not_read(dataset: xr.Dataset) -> None:
     region = Region(fields((10, 10, 12, 12), (-50, -50, -40, -40)), "fields")
 
