@@ -1,7 +1,6 @@
 """`ndvi-archive animate` as a user runs it."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -50,23 +49,11 @@ def test_its_figures_as_json(europe_of: Path, tmp_path: Path) -> None:
         assert image.size == (figures["columns"], figures["rows"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "told"),
-    [
-        (["--start", "2021-31-12"], 2, "'2021-31-12' is no date such as"),
-        (["--start", "2022"], 2, "Europe has no such frames: it has 20 of S3A and S3B, 2021-03-01 to"),
-        (["--bbox", "40,40,50,50"], 2, "lies outside of the archive; choose a place within -11 to 31 °E"),
-        (["--width", "7"], 2, "7 is not in the range"),
-        (["--fps", "0"], 2, "'0' is not a positive number"),
-    ],
-)
-def test_errors_are_one_line(
-    europe_of: Path, tmp_path: Path, arguments: Sequence[str], code: int, told: str
-) -> None:
+def test_a_region_outside_is_told_in_one_line(europe_of: Path, tmp_path: Path) -> None:
     out = tmp_path / "film.mp4"
 
-    ended = run("animate", "Europe", "--archive", europe_of, "--out", out, *arguments)
+    ended = run("animate", "Europe", "--archive", europe_of, "--bbox", "40,40,50,50", "--out", out)
 
-    assert ended.code == code
-    assert told in ended.error
+    assert ended.code == 2
+    assert "lies outside of the archive; choose a place within -11 to 31 °E" in ended.error
     assert not out.exists()
