@@ -353,6 +353,17 @@ def test_texts_of_another_version_of_the_program_are_no_damage(archived: LocalFo
     ]
 
 
+def test_compression_as_another_version_chose_it_is_no_damage(archived: LocalFolder) -> None:
+    group = group_path(archived)
+    inner = ("codecs", 0, "configuration", "codecs", 1, "configuration", "clevel")
+    edited("zarr.json", "ndvi", *inner, to=3)(group)
+    edited("ndvi/zarr.json", *inner, to=3)(group)
+    verdict = verified(archived, quick=False)
+    assert verdict.findings == []
+    (note,) = verdict.notes
+    assert note.startswith("ndvi.codecs[0].configuration.codecs[1].configuration.clevel is 3, not 1, as this")
+
+
 def test_several_kinds_of_damage_are_all_told(archived: LocalFolder) -> None:
     names = ("a missing frame", "other latitudes", "an unknown satellite", "a stray in the group")
     for name in names:
