@@ -9,7 +9,7 @@ import click
 from etl.analysis.film import LONGEST_SIDE, NARROWEST, WIDEST, Composite, Film
 from etl.analysis.film import animate as make_film
 from etl.analysis.selection import Selection
-from etl.cli.options import Number, option
+from etl.cli.options import option, progress_option
 from etl.cli.output import Output
 from etl.cli.selecting import selection_options
 from etl.report import frames, json_line, size
@@ -50,7 +50,7 @@ from etl.signals import ending_on_signals
     show_default=True,
     help="One picture of all frames of a day or month, the highest value of each pixel: fewer clouds.",
 )
-@option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
+@progress_option
 @click.pass_obj
 def animate(  # noqa: PLR0917 - Click passes one value an option
     output: Output,

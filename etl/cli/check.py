@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from etl.cli.options import endpoint_option, option
+from etl.cli.options import endpoint_option, json_option, option
 from etl.cli.output import Output, printable
-from etl.extract.api import DEFAULT_API_URL
+from etl.cli.service import api_url_option, token_file_option
 from etl.pipeline.checking import Outcome, State, checks
 from etl.pipeline.job import Job
 from etl.signals import ending_on_signals
@@ -28,20 +28,9 @@ _SIGNS: dict[State, str] = {"ok": "✓", "failed": "✗", "skipped": "–"}
     help="Where to archive to: a folder, or s3://bucket/folder, gs://…, az://….",
 )
 @endpoint_option
-@option(
-    "--api-url",
-    default=DEFAULT_API_URL,
-    metavar="URL",
-    show_default=True,
-    help="Address of the service's API.",
-)
-@option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="File with an access token, instead of a login.",
-)
-@option("--json", "as_json", is_flag=True, help="Print JSON.")
+@api_url_option
+@token_file_option
+@json_option
 @click.pass_obj
 def check(  # noqa: PLR0917 - Click passes one value an option
     output: Output, continent: str, archive: str, api_url: str, token_file: Path | None, as_json: bool

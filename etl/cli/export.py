@@ -7,7 +7,7 @@ import click
 from etl.analysis.export import export as export_files
 from etl.analysis.raster import Format
 from etl.analysis.selection import Selection
-from etl.cli.options import option
+from etl.cli.options import option, progress_option
 from etl.cli.output import Output
 from etl.cli.selecting import selection_options
 from etl.signals import Interrupted, ending_on_signals
@@ -43,7 +43,7 @@ from etl.signals import Interrupted, ending_on_signals
     show_default="one a core",
     help="Frames at a time; each takes the memory of about five.",
 )
-@option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
+@progress_option
 @click.pass_obj
 def export(  # noqa: PLR0917 - Click passes one value an option
     output: Output,

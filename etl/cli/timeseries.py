@@ -15,7 +15,7 @@ from etl.analysis.sparkline import BARS, PLAIN_BARS, sparklines
 from etl.analysis.table import as_csv, as_text, rows_of
 from etl.analysis.timeseries import timeseries as compute
 from etl.analysis.whole_files import check_writable, write_whole
-from etl.cli.options import option
+from etl.cli.options import json_option, option, progress_option
 from etl.cli.output import Output, printable
 from etl.cli.selecting import selection_options
 from etl.errors import UsageError
@@ -54,8 +54,8 @@ _STDOUT = Path("-")
     metavar="FILE",
     help="Draw a chart into this file: .png, .svg or .pdf.",
 )
-@option("--json", "as_json", is_flag=True, help="Print JSON.")
-@option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
+@json_option
+@progress_option
 @click.pass_obj
 def timeseries(  # noqa: PLR0917 - Click passes one value an option
     output: Output,
