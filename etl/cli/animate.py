@@ -9,7 +9,7 @@ import click
 from etl.analysis.film import LONGEST_SIDE, NARROWEST, WIDEST, Composite, Film
 from etl.analysis.film import animate as make_film
 from etl.analysis.selection import Selection
-from etl.cli.options import option, progress_option
+from etl.cli.options import Number, option, progress_option
 from etl.cli.output import Output
 from etl.cli.selecting import selection_options
 from etl.report import frames, json_line, size
