@@ -19,7 +19,9 @@ def draw(groups: Sequence[Group], folder: Path) -> None:
     if not panels:
         return
     rows = -(-len(panels) // 2)
-    with mpl.rc_context({"font.size": 9, "svg.hashsalt": "ndvi-archive", "axes.spines.top": False}):
+    with mpl.rc_context(
+        {"font.size": 9, "svg.hashsalt": "ndvi-archive", "axes.spines.top": False, "axes.spines.right": False}
+    ):
         picture = Picture(figsize=(11, 3.4 * rows), layout="constrained")
         axes = picture.subplots(rows, 2, squeeze=False).ravel()
         for (name, panel), each in zip(panels, axes, strict=False):
@@ -57,7 +59,7 @@ def _append(group: Group, axes: Axes) -> None:
     for figure, colour in (("wall", _WALL), ("cpu", _CPU)):
         axes.plot(lengths, [group.median(name, figure) for name in names], "o-", color=colour, label=figure)
     axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
     axes.set_xlabel("frames in the archive")
     axes.set_ylabel("seconds for two more")
     axes.set_title("A night")
@@ -66,7 +68,9 @@ def _append(group: Group, axes: Axes) -> None:
 
 def _read(group: Group, axes: Axes) -> None:
     names = list(group.runs)[::-1]
-    axes.barh(names, [group.median(name, "reading") for name in names], color=_WALL)
+    # Points, as the length of a bar means nothing where there is no zero.
+    axes.plot([group.median(name, "reading") for name in names], names, "o", color=_WALL)
+    axes.grid(axis="x", alpha=0.3)
     axes.set_xscale("log")
     axes.set_xlabel("seconds")
     axes.set_title("Reading")
