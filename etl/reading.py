@@ -20,6 +20,7 @@ from etl.load.schema import COLUMNS
 from etl.load.series import committed_series
 from etl.load.served import Served
 from etl.load.stores import open_store
+from etl.load.whole_store import WholeStore
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR, VALID_FROM
 
 OF_THE_WHOLE = ("zarr_conventions", "spatial:", "proj:", "GeoTransform", "multiscales")
@@ -72,10 +73,12 @@ def open_archive(
     if layout == "series":
         dataset = _joined(inventory, lowest)
     else:
-        dataset = xr.open_zarr(store.zarr(group), chunks={})
+        dataset = xr.open_zarr(WholeStore(store.zarr(group)), chunks={})
         if factor := max((each for each in inventory.factors if each <= level), default=0):
             where = f"{group}/{OVERVIEWS}/{factor}"
-            dataset = _coarser(dataset, xr.open_zarr(store.zarr(where), chunks={}), store.location(where))
+            dataset = _coarser(
+                dataset, xr.open_zarr(WholeStore(store.zarr(where)), chunks={}), store.location(where)
+            )
         dataset = dataset.assign_coords({name: column.load() for name, column in dataset.coords.items()})
     names = {flag: name for name, flag in SATELLITES.items()}
     satellites = np.array([names[int(flag)] for flag in dataset.satellite.values])
@@ -88,6 +91,8 @@ def open_archive(
         stored = dataset.ndvi
         dataset["ndvi"] = stored.where(stored >= lowest).assign_attrs(stored.attrs)
         dataset.ndvi.encoding = stored.encoding
+    if lowest is not None:
+        dataset.ndvi.attrs["comment"] = f"NDVI below {lowest:g} is left out as no data."
     return dataset
 
 
@@ -178,5 +183,7 @@ def lowest_shown(mask: bool | float) -> float | None:
     if isinstance(mask, bool):
         return VALID_FROM if mask else None
     if not isinstance(mask, int | float | np.number) or not math.isfinite(mask):
+        raise UsageError(f"mask={mask!r} is no NDVI", "give True, False or a number such as 0.1")
+    if not -1 <= mask <= 1:
         raise UsageError(f"mask={mask!r} is no NDVI", "give True, False or a number such as 0.1")
     return float(mask)

@@ -22,9 +22,10 @@ class Interrupted(BaseException):
 
     remedy = "what was committed is archived, run the command again to go on"
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, remedy: str = remedy) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")
         self.exit_code = 128 + number
+        self.remedy = remedy
 
 
 _depth = 0
@@ -33,7 +34,7 @@ _asked: BaseException | None = None
 
 
 @contextmanager
-def ending_on_signals(deadline: float | None = None) -> Iterator[None]:
+def ending_on_signals(deadline: float | None = None, remedy: str = Interrupted.remedy) -> Iterator[None]:
     """Raise `Interrupted` on SIGINT and SIGTERM, and `DeadlineError` when the time is over.
 
     Wherever the program then is, that is raised at once, except within `deferred`. Only the main thread of
@@ -41,6 +42,7 @@ def ending_on_signals(deadline: float | None = None) -> Iterator[None]:
 
     Args:
         deadline: seconds the block may take; None is any time.
+        remedy: what the user can do about a signal.
 
     Raises:
         Interrupted: A signal came.
@@ -48,7 +50,7 @@ def ending_on_signals(deadline: float | None = None) -> Iterator[None]:
     """
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        _raise(Interrupted(number))
+        _raise(Interrupted(number, remedy))
 
     def on_deadline(number: int, frame: FrameType | None) -> None:
         _raise(

@@ -1,9 +1,12 @@
 """`etl.open_archive`: what an analyst gets."""
 
 import pickle
+import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from dask.base import is_dask_collection
 import etl
 from etl.demo.scene import SceneFrame
 from etl.demo.service import StandIn, Stream
-from etl.errors import StorageError, UsageError
+from etl.errors import IncompatibleError, StorageError, UsageError
 from etl.load.folder import LocalFolder
 from etl.load.schema import Schema
 from etl.transform.grid import Grid
@@ -89,7 +92,7 @@ def test_the_mask_can_begin_elsewhere(archive: Path, scenes: list[SceneFrame], l
     np.testing.assert_allclose(ndvi, np.where(unmasked >= lowest, unmasked, np.nan), atol=1e-9)
 
 
-@pytest.mark.parametrize("mask", ["0.05", float("nan"), None])
+@pytest.mark.parametrize("mask", ["0.05", float("nan"), None, 5.0])
 def test_a_mask_that_is_no_ndvi_is_refused(archive: Path, mask: float) -> None:
     with pytest.raises(UsageError, match=r"is no NDVI; give True, False or a number such as 0\.1"):
         etl.open_archive(archive, "Europe", mask=mask)
@@ -159,6 +162,35 @@ def test_a_part_of_the_grid_has_its_own_place_on_the_map(archive: Path) -> None:
     assert part.rio.crs.to_epsg() == 4326
     assert part.rio.bounds() == pytest.approx((-9.0, 50.0, 1.0, 55.0))
     assert part.rio.transform() == pytest.approx((0.5, 0, -9.0, 0, -0.5, 55.0, 0, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("missing", "layout"), [("ndvi/c/3", "frames"), ("ndvi/c/3", "series"), ("series/ndvi/c", "series")]
+)
+def test_an_object_that_is_missing_is_an_error_and_not_no_data(
+    archive: Path, tmp_path: Path, missing: str, layout: Literal["frames", "series"]
+) -> None:
+    place = Path(shutil.copytree(archive, tmp_path / "archive"))
+    if missing.startswith("series"):
+        assert run("optimize", "Europe", "--archive", place, "--period", "16").code == 0
+    shutil.rmtree(place / "europe/ndvi.zarr" / missing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        opened = etl.open_archive(place, "Europe", layout=layout)
+
+    assert opened.ndvi[-1].notnull().any()
+    with pytest.raises(IncompatibleError, match="is missing; run ndvi-archive verify"):
+        opened.ndvi[3].compute()
+
+
+def test_what_was_masked_is_told(archive: Path) -> None:
+    assert "nothing was masked" in etl.open_archive(archive, "Europe", mask=False).ndvi.attrs["comment"]
+    layouts: tuple[Literal["frames", "series"], ...] = ("frames", "series")
+    for layout in layouts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ndvi = etl.open_archive(archive, "Europe", mask=0.1, layout=layout).ndvi
+        assert ndvi.attrs["comment"] == "NDVI below 0.1 is left out as no data."
 
 
 def test_the_package_has_nothing_else_to_offer() -> None:

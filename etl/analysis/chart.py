@@ -82,6 +82,7 @@ def chart(series: xr.Dataset, form: str = "png") -> bytes:
     axes.grid(alpha=0.3)
     axes.legend(title="satellite")
     if not np.isfinite(series.value.values).any():
+        axes.set_xlim(*(series.time.values[[0, -1]] + np.array([-1, 1], "timedelta64[D]")))
         axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center")
     file = io.BytesIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "ndvi-archive"}), warnings.catch_warnings():

@@ -102,6 +102,8 @@ def export(
         IncompatibleError: Frames are missing or damaged; all others were exported. Or the archive is.
         StorageError: The archive cannot be read, or the folder not be written to.
     """
+    if workers is not None and workers < 1:
+        raise UsageError(f"there cannot be {workers} workers", "give 1 or more")
     plan = _planned(selection, Path(out), format, packed=packed)
     folder = Path(out)
     try:
@@ -145,6 +147,7 @@ def _to_write(plan: _Plan, *, overwrite: bool) -> dict[int, Path]:
         UsageError: Others are there under their names, and must not be overwritten.
     """
     to_write, others = {}, []
+    _rename(plan)
     for position, path in plan.paths.items():
         label = plan.settings.label(plan.inventory, position)
         there = path.exists()
@@ -161,6 +164,17 @@ def _to_write(plan: _Plan, *, overwrite: bool) -> dict[int, Path]:
             "name another folder, or add --overwrite",
         )
     return to_write
+
+
+def _rename(plan: _Plan) -> None:
+    """Give files the names they have by now: a second frame of their satellite's day may be there."""
+    names = set(plan.paths.values())
+    for position, path in plan.paths.items():
+        before = path.with_name("_".join(path.stem.split("_")[:4]) + path.suffix)
+        if before in names or path.exists() or not before.exists():
+            continue
+        if plan.kind.read_label(before) == plan.settings.label(plan.inventory, position):
+            before.rename(path)
 
 
 def _write(

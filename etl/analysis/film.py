@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from etl.analysis.region import Region
 from etl.analysis.selection import Selection
+from etl.analysis.whole_files import check_writable
 from etl.errors import IncompatibleError, UsageError
+from etl.load.inventory import DAMAGE
+from etl.load.schema import CHUNK
 from etl.reading import open_archive
 from etl.report import Progress
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
@@ -27,6 +30,9 @@ LONGEST_SIDE = 960
 
 NARROWEST, WIDEST = 160, 3840
 _HIGHEST = 4320
+"""Rows of a film: encoders refuse more."""
+
+_SLOWEST = 0.01
 _FASTEST = {".mp4": 60.0, ".gif": 50.0}
 """Pictures a second by format; browsers slow down a GIF that is faster."""
 
@@ -35,9 +41,6 @@ _PERIODS: dict[Composite, str] = {"none": "%Y-%m-%d", "day": "%Y-%m-%d", "month"
 
 _READ_AT_ONCE = 1 << 20
 """Pixels that are read at a time, as float64."""
-
-_CHUNK_ROWS = 512
-"""Of the archive's chunks."""
 
 Line = NDArray[np.float64]
 Values = NDArray[np.int16]
@@ -118,12 +121,8 @@ def _checked(path: Path, selection: Selection, fps: float, width: int | None, co
     fastest = _FASTEST.get(path.suffix.lower())
     if fastest is None:
         raise UsageError(f"{path} is neither .mp4 nor .gif", "name such a file")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", "name a file in it")
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}", "check --out")
-    if not 0 < fps <= fastest:
-        raise UsageError(f"{fps:g} pictures a second cannot be shown", f"choose up to {fastest:g}")
+    if not _SLOWEST <= fps <= fastest:
+        raise UsageError(f"{fps:g} pictures a second cannot be shown", f"choose {_SLOWEST:g} to {fastest:g}")
     if width is not None and not NARROWEST <= width <= WIDEST:
         raise UsageError(f"a film cannot be {width} pixels wide", f"choose {NARROWEST} to {WIDEST}")
     if composite not in get_args(Composite):
@@ -134,6 +133,7 @@ def _checked(path: Path, selection: Selection, fps: float, width: int | None, co
         raise UsageError(
             "the library that draws texts is not installed", "run pip install 'ndvi-archive[analysis]'"
         )
+    check_writable(path)
     return path
 
 
@@ -223,12 +223,12 @@ def _read(frames: xr.DataArray) -> Values:
     """The stored values of frames, shape as theirs."""
     stored = np.full(frames.shape, FILL_VALUE, np.int16)
     # Some rows at a time, as float64 takes four times the memory.
-    step = max(1, _READ_AT_ONCE // frames[:, 0].size // _CHUNK_ROWS) * _CHUNK_ROWS
+    step = max(1, _READ_AT_ONCE // frames[:, 0].size // CHUNK) * CHUNK
     for north in range(0, frames.shape[1], step):
         band = slice(north, north + step)
         try:
             values = frames[:, band].values
-        except (ValueError, RuntimeError, OSError) as error:
+        except DAMAGE as error:
             if len(frames) > 1:
                 return np.concatenate([_read(frames[[each]]) for each in range(len(frames))])
             name = f"{np.datetime_as_string(frames.time.values[0], 's')} {frames.satellite.values[0]}"

@@ -1,6 +1,5 @@
 """A film as a file that browsers play: H.264 in MP4, or an animated GIF that plays endlessly."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -16,10 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from etl.analysis.picture import INK, NO_DATA, PAPER, Rgb
+from etl.analysis.whole_files import whole_file
 from etl.catalog.colormap import TABLE
 from etl.errors import StorageError, UsageError
-from etl.load.durable import sync_folder
-from etl.signals import deferred
 
 _FASTSTART = {"movflags": "+faststart"}
 """The index comes first, so that a browser need not load the whole film to begin."""
@@ -57,42 +55,39 @@ def film_file(path: Path, fps: float, columns: int, rows: int) -> Iterator[Calla
         raise UsageError(
             f"this installation of PyAV has no encoder {encoder}", "run pip install av, or name a .gif"
         )
-    # Beside the file itself if that is a link. A relative path with a colon were a protocol to FFmpeg.
-    whole = path.resolve()
-    partial = whole.with_name(f".{whole.name}.{os.getpid()}.partial")
     container: OutputContainer | None = None
-    try:
-        with _refusals_told(path):
-            # Python's reasons are clearer than FFmpeg's.
-            partial.touch()
-            container = av.open(
-                str(partial), "w", format="gif" if is_gif else "mp4", options={} if is_gif else _FASTSTART
-            )
-            rate = Fraction(fps).limit_denominator(1000)
-            stream = container.add_stream(encoder, rate=rate, options={} if is_gif else _QUALITY)
-        assert isinstance(stream, VideoStream)  # noqa: S101 - for the type checker
-        stream.width, stream.height = columns, rows
-        frame_of = _in_palette(stream) if is_gif else _in_yuv(stream)
-        count = 0
-
-        def add(picture: Rgb) -> None:
-            nonlocal count
+    with whole_file(path) as partial:
+        try:
             with _refusals_told(path):
-                frame = frame_of(picture)
-                frame.pts = count
-                container.mux(stream.encode(frame))
-            count += 1
+                # Python's reasons are clearer than FFmpeg's, to which a relative path with a colon were a
+                # protocol.
+                partial.touch()
+                container = av.open(
+                    str(partial), "w", format="gif" if is_gif else "mp4", options={} if is_gif else _FASTSTART
+                )
+                rate = Fraction(fps).limit_denominator(1000)
+                stream = container.add_stream(encoder, rate=rate, options={} if is_gif else _QUALITY)
+            assert isinstance(stream, VideoStream)  # noqa: S101 - for the type checker
+            stream.width, stream.height = columns, rows
+            frame_of = _in_palette(stream) if is_gif else _in_yuv(stream)
+            count = 0
 
-        yield add
-        with _refusals_told(path):
-            container.mux(stream.encode(None))
-            container.close()
-            _put_in_place(partial, whole)
-    finally:
-        with suppress(av.FFmpegError, OSError):
-            if container is not None:
+            def add(picture: Rgb) -> None:
+                nonlocal count
+                with _refusals_told(path):
+                    frame = frame_of(picture)
+                    frame.pts = count
+                    container.mux(stream.encode(frame))
+                count += 1
+
+            yield add
+            with _refusals_told(path):
+                container.mux(stream.encode(None))
                 container.close()
-        partial.unlink(missing_ok=True)
+        finally:
+            with suppress(av.FFmpegError, OSError):
+                if container is not None:
+                    container.close()
 
 
 def _in_yuv(stream: VideoStream) -> Callable[[Rgb], av.VideoFrame]:
@@ -137,14 +132,6 @@ def _palette() -> NDArray[np.uint8]:
     greys = np.linspace(PAPER, INK, _GREYS)
     of_ndvi = TABLE[np.linspace(0, len(TABLE) - 1, 256 - 1 - _GREYS).round().astype(np.intp)]
     return np.concatenate([of_ndvi, [NO_DATA], greys]).round().astype(np.uint8)
-
-
-def _put_in_place(partial: Path, path: Path) -> None:
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    with deferred():
-        partial.replace(path)
-        sync_folder(path.parent)
 
 
 @contextmanager

@@ -54,6 +54,10 @@ def read_label(path: Path) -> Label | None:
         return None
 
 
+_OF_WHOLE_FRAMES = ("valid_fraction", "ndvi_mean", "checksum")
+"""They would be wrong of a part, or of masked values."""
+
+
 def _as_stored(raster: Raster) -> xr.Dataset:
     """The dataset with nothing decoded: its values and attributes go into the file as they are."""
     inventory, part = raster.inventory, raster.part
@@ -67,13 +71,15 @@ def _as_stored(raster: Raster) -> xr.Dataset:
     a, b, c, d, e, f = part.affine
     geotransform = " ".join(map(repr, (c, a, b, f, d, e)))
     frame = slice(raster.position, raster.position + 1)
+    names = [name for name in COLUMNS if name not in _OF_WHOLE_FRAMES]
+    of_ndvi["coordinates"] = " ".join(name for name in names if name != "time")
     return xr.Dataset(
         {
             "ndvi": (("time", "latitude", "longitude"), raster.values()[None], of_ndvi),
-            "crs": ((), np.int32(0), attributes["crs"] | {"GeoTransform": geotransform}),
+            "crs": ((), np.int32(4326), attributes["crs"] | {"GeoTransform": geotransform}),
             "latitude": ("latitude", inventory.grid.latitude[part.rows], attributes["latitude"]),
             "longitude": ("longitude", inventory.grid.longitude[part.columns], attributes["longitude"]),
-            **{name: ("time", inventory.columns[name][frame], attributes[name]) for name in COLUMNS},
+            **{name: ("time", inventory.columns[name][frame], attributes[name]) for name in names},
         },
         attrs=_of_a_part(inventory.root["attributes"])
         | {"satellite": raster.tags["satellite"]}

@@ -133,21 +133,14 @@ class Settings:
             IncompatibleError: The frame's object is missing or damaged.
             StorageError: The storage refuses to be read.
         """
-        stored = np.require(_read(inventory, position, self.part), requirements=["C", "W"])
+        # The whole frame, as only that can be compared with its checksum.
+        values = inventory.frame(position)[self.part.rows, self.part.columns]
+        stored = np.require(values, requirements=["C", "W"])
         if self.lowest is not None:
             stored[stored < _lowest_stored(self.lowest)] = FILL_VALUE
         if self.part.outside is not None:
             stored[self.part.outside] = FILL_VALUE
         return Raster(inventory, position, self.part, stored, self)
-
-
-def _read(inventory: Inventory, position: int, part: Part) -> NDArray[np.int16]:
-    if part.shape[0] < inventory.grid.rows:
-        values = inventory.rows(position, part.rows.start, part.rows.stop)[:, part.columns]
-        if not (inventory.entry(position).scale.is_finite and (values == FILL_VALUE).any()):
-            return values
-        # Frames with a scale have a value everywhere: an object is missing, which the checksum shows.
-    return inventory.frame(position)[part.rows, part.columns]
 
 
 def _lowest_stored(lowest: float) -> int:

@@ -1,7 +1,7 @@
 """Some frames of an archive, and the part of them that is of interest."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date, datetime
 from os import PathLike
 from typing import Literal
 
@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from etl.analysis.region import Region, cut
+from etl.dates import moment
 from etl.errors import UsageError
 from etl.reading import open_archive
 
@@ -21,17 +22,17 @@ class Selection:
     Attributes:
         archive: its address, as of `etl.open_archive`.
         continent: name of the continent.
-        start: earliest sensing time, UTC unless it has a time zone; None is the first frame.
-        end: latest sensing time, UTC unless it has a time zone; None is the newest frame.
+        start: earliest sensing time, such as `2021-03`, a date or a datetime; None is the first frame.
+        end: latest sensing time, the same; None is the newest frame.
         satellite: `S3A` or `S3B`; None is both.
-        region: None is the whole grid.
+        region: made by `etl.read_geojson`, `etl.box` or `etl.point`; None is the whole grid.
         mask: as of `etl.open_archive`.
     """
 
     archive: str | PathLike[str]
     continent: str
-    start: datetime | None = None
-    end: datetime | None = None
+    start: str | date | None = None
+    end: str | date | None = None
     satellite: str | None = None
     region: Region | None = None
     mask: bool | float = True
@@ -71,13 +72,19 @@ class Selection:
         Raises:
             UsageError: There is no such frame.
         """
+        start = None if self.start is None else moment(self.start)
+        end = None if self.end is None else moment(self.end, end=True)
+        if start and end and start > end:
+            raise UsageError(
+                f"the start {start:%Y-%m-%d %H:%M} is after the end {end:%Y-%m-%d %H:%M} UTC", "exchange them"
+            )
         wanted = np.ones(len(times), np.bool_)
         # Of whole seconds, as archived: the unit of nanoseconds ends in 2262, silently.
         seconds = times.astype("datetime64[s]")
-        if self.start is not None:
-            wanted &= seconds >= _utc(self.start)
-        if self.end is not None:
-            wanted &= seconds <= _utc(self.end)
+        if start:
+            wanted &= seconds >= _utc(start)
+        if end:
+            wanted &= seconds <= _utc(end)
         if self.satellite is not None:
             wanted &= satellites == self.satellite
         if not wanted.any():
@@ -86,8 +93,8 @@ class Selection:
         return np.flatnonzero(wanted)
 
 
-def _utc(moment: datetime) -> np.datetime64:
-    return np.datetime64(moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None))
+def _utc(time: datetime) -> np.datetime64:
+    return np.datetime64(time.replace(tzinfo=None))
 
 
 def _held(times: NDArray[np.datetime64], satellites: NDArray[np.str_]) -> str:

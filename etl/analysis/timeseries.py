@@ -8,6 +8,7 @@ from etl.analysis.area import STATISTICS, Statistic, over_area
 from etl.analysis.selection import Selection
 from etl.analysis.windows import windows
 from etl.errors import IncompatibleError, UsageError
+from etl.load.inventory import DAMAGE
 from etl.report import Progress
 
 _CELL_METHODS = {"mean": "mean", "median": "median", "min": "minimum", "max": "maximum"}
@@ -57,8 +58,7 @@ def timeseries(
         groups = np.arange(len(times))
     try:
         values, pixels = over_area(dataset.ndvi, groups, stat, progress, windows(dataset, selection.region))
-    except (ValueError, RuntimeError, OSError, SystemError, MemoryError) as error:
-        # The last two come from the decompressor, of sizes that are damaged.
+    except DAMAGE as error:
         raise IncompatibleError(
             f"what {selection.archive} holds of {selection.continent} is damaged: {error}",
             "ndvi-archive verify tells which frame",

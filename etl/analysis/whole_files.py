@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from etl.errors import StorageError, UsageError
-from etl.load.durable import sync_folder, write_file
+from etl.load.durable import sync_folder
 from etl.signals import deferred
 
 
@@ -24,8 +25,10 @@ def check_writable(path: Path) -> None:
     if _is_ordinary(path):
         with _told(path), deferred():
             partial = _partial(path)
-            write_file(partial, b"")
-            partial.unlink()
+            try:
+                partial.touch(exist_ok=False)
+            finally:
+                partial.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -40,14 +43,28 @@ def write_whole(path: Path, data: bytes) -> None:
         if not _is_ordinary(path):
             path.write_bytes(data)
             return
-        partial = _partial(path)
-        try:
-            write_file(partial, data)
+        with whole_file(path) as partial:
+            partial.write_bytes(data)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write what takes the place of a file, durably, once the block ends well.
+
+    Raises:
+        StorageError: It cannot be put in place.
+    """
+    partial = _partial(path)
+    try:
+        yield partial
+        with _told(path):
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
             with deferred():
                 partial.replace(path.resolve())
                 sync_folder(partial.parent)
-        finally:
-            partial.unlink(missing_ok=True)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _is_ordinary(path: Path) -> bool:
@@ -57,7 +74,7 @@ def _is_ordinary(path: Path) -> bool:
 def _partial(path: Path) -> Path:
     """Where it is written; beside the file itself if that is a link."""
     whole = path.resolve()
-    return whole.with_name(f".{whole.name}.{os.getpid()}.partial")
+    return whole.with_name(f".{whole.name}.{uuid4().hex[:12]}.partial")
 
 
 @contextmanager

@@ -66,7 +66,8 @@ def animate(  # noqa: PLR0917 - Click passes one value an option
     Each picture has its date, its satellites and the colours' meaning. NDVI below 0.05 is shown as no data.
     Memory and time depend on the size of the film, not on that of the continent, as overviews are read.
     """
-    with ending_on_signals(), output.progress(bar=progress) as show:
+    remedy = "no film is half written, run the command again"
+    with ending_on_signals(remedy=remedy), output.progress(bar=progress) as show:
         film = make_film(selection, out, fps=fps, width=width, composite=composite, progress=show)
     output.result(_line(film), json_line(asdict(film)))
 

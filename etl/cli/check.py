@@ -44,7 +44,7 @@ def check(  # noqa: PLR0917 - Click passes one value an option
     as_json = as_json or output.as_json
     job = Job(continent, archive, api_url=api_url, token_file=token_file)
     outcomes: list[Outcome] = []
-    with ending_on_signals():
+    with ending_on_signals(remedy="nothing was archived, run the command again"):
         for outcome in checks(job):
             outcomes.append(outcome)
             if not as_json:

@@ -10,7 +10,7 @@ from etl.analysis.selection import Selection
 from etl.cli.options import option, progress_option
 from etl.cli.output import Output
 from etl.cli.selecting import selection_options
-from etl.signals import Interrupted, ending_on_signals
+from etl.signals import ending_on_signals
 
 
 @click.command(
@@ -61,19 +61,17 @@ def export(  # noqa: PLR0917 - Click passes one value an option
     one frame on that day. A file that is there already, of the same frame and the same settings, is left
     alone: run it again, and it takes only what is missing; an interrupted export goes on where it was.
     """
-    with ending_on_signals():
-        try:
-            with output.progress(bar=progress) as show:
-                done = export_files(
-                    selection,
-                    out,
-                    format=file_format,
-                    packed=packed,
-                    overwrite=overwrite,
-                    workers=workers,
-                    progress=show,
-                )
-        except Interrupted as error:
-            error.remedy = "the files that have their names are whole, run the command again to go on"
-            raise
+    with ending_on_signals(
+        remedy="the files that have their names are whole, run the command again to go on"
+    ):
+        with output.progress(bar=progress) as show:
+            done = export_files(
+                selection,
+                out,
+                format=file_format,
+                packed=packed,
+                overwrite=overwrite,
+                workers=workers,
+                progress=show,
+            )
         output.result(done.summary(), done.to_json())

@@ -105,7 +105,7 @@ def main() -> None:
         output.error(f"{error}; {error.remedy}", code)
     except (click.Abort, KeyboardInterrupt):
         code = 130
-        output.error(f"interrupted; {Interrupted.remedy}", code)
+        output.error("interrupted; run the command again", code)
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
         output.error(
             f"unexpected {type(error).__name__}: {error}; run it again with -vv and report what it prints"

@@ -3,17 +3,15 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import click
 
 from etl.analysis.region import Region, box, point, read_geojson
 from etl.analysis.selection import Selection
-from etl.cli.options import archive_option, continent_argument, option, period_options
+from etl.cli.options import Command, archive_option, continent_argument, option, period_options
 from etl.errors import UsageError
 from etl.extract.frame import SATELLITES
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Box(click.ParamType[tuple[float, float, float, float]]):

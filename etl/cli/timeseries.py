@@ -20,7 +20,7 @@ from etl.cli.output import Output, printable
 from etl.cli.selecting import selection_options
 from etl.errors import UsageError
 from etl.report import json_line
-from etl.signals import Interrupted, ending_on_signals
+from etl.signals import ending_on_signals
 
 _STDOUT = Path("-")
 
@@ -75,17 +75,13 @@ def timeseries(  # noqa: PLR0917 - Click passes one value an option
     """
     as_json = as_json or output.as_json
     _check(csv_file, plot_file, as_json=as_json)
-    with ending_on_signals():
-        try:
-            with output.progress(bar=progress) as show:
-                series = compute(selection, stat=stat, together=not by_satellite, progress=show)
-            if csv_file not in (None, _STDOUT):
-                write_whole(csv_file, as_csv(series).encode())
-            if plot_file is not None:
-                write_whole(plot_file, chart(series, _form(plot_file)))
-        except Interrupted as error:
-            error.remedy = "no file is half written, run the command again"
-            raise
+    with ending_on_signals(remedy="no file is half written, run the command again"):
+        with output.progress(bar=progress) as show:
+            series = compute(selection, stat=stat, together=not by_satellite, progress=show)
+        if csv_file not in (None, _STDOUT):
+            write_whole(csv_file, as_csv(series).encode())
+        if plot_file is not None:
+            write_whole(plot_file, chart(series, _form(plot_file)))
     if csv_file == _STDOUT:
         click.echo(as_csv(series), nl=False)
     else:

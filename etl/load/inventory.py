@@ -30,6 +30,9 @@ CATALOG = "catalog.json"
 COLLECTION = "collection.json"
 """The STAC collection beside the group; it is first written after the first commit."""
 
+DAMAGE = (ValueError, RuntimeError, OSError, SystemError, MemoryError)
+"""What Zarr raises of damaged objects; the last two come from the decompressor, of sizes that are damaged."""
+
 _MEANING = ("units", "calendar", "flag_values", "flag_meanings")
 """The attributes that tell what stored numbers mean; others are texts, which may be worded anew."""
 
@@ -158,8 +161,7 @@ class Inventory:
     def _values(self, array: zarr.Array[Any], position: int, rows: slice) -> NDArray[np.int16]:
         try:
             return np.asarray(array[position, rows], np.int16)
-        except (ValueError, RuntimeError, OSError, SystemError, MemoryError) as error:
-            # The last two come from the decompressor, of sizes that are damaged.
+        except DAMAGE as error:
             raise self._damaged(position, str(error)) from error
 
     def _damaged(self, position: int, why: str) -> IncompatibleError:

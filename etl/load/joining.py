@@ -11,6 +11,7 @@ from zarr.storage import StorePath
 from etl.load.attributes import SERIES
 from etl.load.inventory import Inventory
 from etl.load.series import Series
+from etl.load.whole_store import WholeStore
 from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
 
 Index = int | slice | Sequence[int] | NDArray[np.integer[Any]]
@@ -43,14 +44,16 @@ class JoinedNdvi:
         grid = inventory.grid
         self.shape = (len(inventory), grid.rows, grid.columns)
         self._valid_from = valid_from
-        self._frames = inventory.array("ndvi")
+        store = WholeStore(inventory.store.zarr(inventory.group_key))
+        self._frames = zarr.Array.from_dict(StorePath(store, "ndvi"), dict(inventory.documents["ndvi"]))
         self._series: zarr.Array[Any] | None = None
         self._in_series = 0
         _, rows, columns = self._frames.chunks
         period = 1
         if series is not None:
-            path = StorePath(inventory.store.zarr(inventory.group_key), f"{SERIES}/ndvi")
-            self._series = zarr.Array.from_dict(path, dict(series.arrays["ndvi"]))
+            self._series = zarr.Array.from_dict(
+                StorePath(store, f"{SERIES}/ndvi"), dict(series.arrays["ndvi"])
+            )
             self._in_series = len(series)
             period, rows, columns = series.shard
         times = (period,) * (self._in_series // period) + (1,) * (len(inventory) - self._in_series)

@@ -10,9 +10,10 @@ W workers:
     core-hours used     = T · (g + e) · m · p / 3600        p: CPU seconds a megapixel and frame
     core-hours reserved = W · wall(W) / 3600
 
-`start` is what a conversion takes besides its frames, as measured: interpreter, login, listing, cluster,
-catalog. Left out: the network (the bandwidth that would be needed is told instead), storage that slows down
-under many writers, slower cores, and two workers of one machine being in each other's way.
+One worker takes the sum of all tasks; more are reckoned with the largest, which is cautious. `start` is what
+a conversion takes besides its frames, as measured: interpreter, login, listing, cluster, catalog. Left out:
+the network (the bandwidth that would be needed is told instead), storage that slows down under many writers,
+slower cores, and two workers of one machine being in each other's way.
 """
 
 from collections.abc import Sequence

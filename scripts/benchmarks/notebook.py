@@ -6,6 +6,7 @@ python -m benchmarks.notebook CLIP-FOLDER OUTPUT-FOLDER
 import multiprocessing
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
 
@@ -21,6 +22,10 @@ def save(frame: xr.DataArray, path: Path) -> None:
     to_ndvi(frame).rio.write_crs("EPSG:4326").rio.to_raster(path)
 
 
+def _release(free: BoundedSemaphore, _: object) -> None:
+    free.release()
+
+
 def main() -> None:
     """Convert all frames; no more than two a core are held at a time."""
     clip, output = load(Path(sys.argv[1])), Path(sys.argv[2])
@@ -31,7 +36,8 @@ def main() -> None:
         for frame in ndvi_frames(clip):
             free.acquire()
             path = output / f"{frame.attrs['satellite']}_{frame.attrs['time'].replace(':', '')}.tif"
-            results.append(pool.apply_async(save, (frame, path), callback=lambda _: free.release()))
+            done = partial(_release, free)
+            results.append(pool.apply_async(save, (frame, path), callback=done, error_callback=done))
         for result in results:
             result.get()
         pool.close()

@@ -134,3 +134,15 @@ def test_a_place_outside_and_a_continent_that_is_not_there_are_refused(by_frames
         Selection(by_frames.place, "Europe", region=point(10, -45)).open()
     with pytest.raises(UsageError, match="nothing of Africa is archived"):
         Selection(by_frames.place, "Africa").open()
+
+
+def test_periods_are_taken_as_people_write_them(by_frames: Archived) -> None:
+    day = by_frames.times[2].astype("datetime64[D]").astype(object)
+    for given in (day, day.isoformat()):
+        opened = Selection(by_frames.place, "Europe", given, given).open()
+        assert set(opened.time.values.astype("datetime64[D]").astype(object)) == {day}
+
+
+def test_a_start_behind_the_end_is_told(by_frames: Archived) -> None:
+    with pytest.raises(UsageError, match="the start 2021-03-02 00:00 is after the end 2021-03-01 23:59 UTC"):
+        Selection(by_frames.place, "Europe", "2021-03-02", "2021-03-01").open()
