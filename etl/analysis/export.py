@@ -20,7 +20,7 @@ from etl.analysis.file_names import file_names
 from etl.analysis.part import part_of
 from etl.analysis.raster import Format, Label, Raster, Settings
 from etl.analysis.selection import Selection
-from etl.analysis.unfinished import unfinished_files
+from etl.analysis.unfinished import alone_in, unfinished_files
 from etl.errors import IncompatibleError, StorageError, UsageError
 from etl.load.durable import make_folders, sync_folder
 from etl.load.inventory import Inventory
@@ -99,6 +99,7 @@ def export(
     Raises:
         UsageError: There is no such frame, the region lies outside, the folder has files of other settings,
             or the format's library is not installed; or as `etl.open_archive`.
+        BusyError: Another export is writing to the folder.
         IncompatibleError: Frames are missing or damaged; all others were exported. Or the archive is.
         StorageError: The archive cannot be read, or the folder not be written to.
     """
@@ -108,14 +109,15 @@ def export(
     folder = Path(out)
     try:
         make_folders(folder)
-        to_write = _to_write(plan, overwrite=overwrite)
-        done = Exported(plan.inventory.continent, folder)
-        done.skipped = [path for position, path in plan.paths.items() if position not in to_write]
-        entries = (plan.inventory.entry(position) for position in plan.paths)
-        done.empty = sum(not entry.scale.is_finite for entry in entries)
-        if to_write:
-            _write(plan, to_write, done, workers or len(os.sched_getaffinity(0)), progress)
-            sync_folder(folder)
+        with alone_in(folder):
+            to_write = _to_write(plan, overwrite=overwrite)
+            done = Exported(plan.inventory.continent, folder)
+            done.skipped = [path for position, path in plan.paths.items() if position not in to_write]
+            entries = (plan.inventory.entry(position) for position in plan.paths)
+            done.empty = sum(not entry.scale.is_finite for entry in entries)
+            if to_write:
+                _write(plan, to_write, done, workers or len(os.sched_getaffinity(0)), progress)
+                sync_folder(folder)
     except OSError as error:
         raise _refused(folder, error) from error
     return done

@@ -14,7 +14,7 @@ from etl.transform.packing import FILL_VALUE, SCALE_FACTOR
 
 Format = Literal["cog", "geotiff", "netcdf"]
 
-_VERSION = 1
+_VERSION = 2
 """Raised when the same frame with the same settings becomes another file."""
 
 _NDVI = (np.arange(1 << 16, dtype=np.uint16).view(np.int16) * SCALE_FACTOR).astype(np.float32)

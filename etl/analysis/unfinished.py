@@ -8,9 +8,35 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
+from etl.errors import BusyError
+
 _PREFIX = ".unfinished-"
 _LOCK = "lock"
 """File in the folder, locked as long as its process lives."""
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes and threads that ask for it out of a folder.
+
+    Raises:
+        BusyError: Another one is in it.
+        OSError: There is no such folder.
+    """
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(
+                f"another export is writing to {folder}", "let it end, or name another folder"
+            ) from None
+        except OSError:
+            # Some network file systems know no locks.
+            pass
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextmanager

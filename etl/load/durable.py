@@ -1,6 +1,7 @@
 """Folders and files that survive a power loss."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _LARGE = 1 << 20
@@ -37,4 +38,5 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
         file.flush()
         os.fsync(file.fileno())
         if len(data) >= _LARGE:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            with suppress(OSError):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -29,6 +29,9 @@ _BLOCK_PIXELS = 1 << 16
 _MOST_ROWS = 512
 """Rows handled at a time: float32 adds up so many stored values exactly."""
 
+_FEW = 16
+"""Codes that are looked for one by one; of more, as constant scales have, every pixel is looked up."""
+
 _NOT_VALID = np.float32(VALID_FROM_PACKED - 1)
 
 
@@ -108,8 +111,11 @@ class Packing:
         np.multiply(codes, self._gain, out=scaled, dtype=np.float32)
         np.add(scaled, self._offset, out=scaled)
         np.rint(scaled, out=scaled)
-        for code in self._exceptions:
-            np.copyto(scaled, self._table[code], where=codes == code)
+        if len(self._exceptions) > _FEW:
+            np.copyto(scaled, self._table[codes])
+        else:
+            for code in self._exceptions:
+                np.copyto(scaled, self._table[code], where=codes == code)
         np.copyto(block, scaled, casting="unsafe")
         self.checksum = google_crc32c.extend(self.checksum, block)
         # What is not valid is made to add the same: that is faster than leaving it out.

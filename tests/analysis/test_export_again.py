@@ -12,8 +12,8 @@ import rasterio
 import etl
 from etl.analysis.raster import Format
 from etl.analysis.region import box
-from etl.analysis.unfinished import unfinished_files
-from etl.errors import IncompatibleError, StorageError, UsageError
+from etl.analysis.unfinished import alone_in, unfinished_files
+from etl.errors import BusyError, IncompatibleError, StorageError, UsageError
 from etl.extract.frame import Scale
 from etl.load.folder import LocalFolder
 from tests.load.archives import archive, frame, frames, group_path
@@ -238,3 +238,28 @@ def test_dates_without_a_frame_are_refused_with_those_there_are(
         etl.export(later, tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
+
+
+def test_two_exports_into_one_folder_do_not_mix(all_of_it: etl.Selection, tmp_path: Path) -> None:
+    with alone_in(tmp_path), pytest.raises(BusyError, match=r"another export is writing to .*; let it end"):
+        etl.export(all_of_it, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+    assert len(etl.export(all_of_it, tmp_path).written) == 10
+
+
+def test_a_file_is_renamed_where_a_second_frame_of_its_day_was_archived(
+    store: LocalFolder, tmp_path: Path
+) -> None:
+    archived = etl.Selection(store.root, "Europe")
+    all_names = {path.name for path in etl.export(archived, tmp_path / "all").written}
+    shutil.rmtree(group_path(store).parent)
+    archive(store, frames(range(1, 8)))
+    first = etl.export(archived, tmp_path / "out")
+    archive(store, frames(range(1, 11)))
+
+    second = etl.export(archived, tmp_path / "out")
+
+    assert not {path.name for path in first.written} <= all_names
+    assert {path.name for path in (tmp_path / "out").iterdir()} == all_names
+    assert len(second.written) == 3

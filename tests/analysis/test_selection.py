@@ -36,7 +36,7 @@ def test_a_period_includes_its_first_and_its_last_second(by_frames: Archived, fi
     selection = Selection(by_frames.place, "Europe", start, end)
 
     if not wanted.size:
-        with pytest.raises(UsageError, match="Europe has no such frames: it has 10 of S3A and S3B"):
+        with pytest.raises(UsageError, match=r"the start .* is after the end"):
             selection.open()
         return
     np.testing.assert_array_equal(selection.open().ndvi.values, by_frames.ndvi()[wanted])

@@ -108,6 +108,16 @@ def test_a_scale_that_is_not_finite_makes_a_frame_of_fill(minimum: float, maximu
     assert packed.checksum == google_crc32c.value(packed.values.tobytes())
 
 
+@pytest.mark.parametrize(("minimum", "maximum"), [(0.00015, 0.00015), (-0.298, 0.31625)])
+def test_scales_on_many_ties_are_rounded_as_the_definition_says(minimum: float, maximum: float) -> None:
+    codes, scale = _every_code(12), Scale(minimum, maximum)
+    packed = pack(_frame(codes, scale))
+    np.testing.assert_array_equal(packed.values, np.rint(_as_defined(codes, scale, 12) / 0.0001))
+    valid = packed.values[packed.values >= 500]
+    assert packed.valid_fraction == valid.size / codes.size
+    assert packed.mean == pytest.approx(valid.mean() * 0.0001) if valid.size else isnan(packed.mean)
+
+
 @pytest.mark.parametrize("edge", [LARGEST, -LARGEST])
 def test_the_largest_ndvi_that_fits_is_stored(edge: float) -> None:
     packed = pack(_frame(_every_code(12), Scale(0.0, edge)))
