@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import shapely
+from pydantic_core import from_json
 from shapely.geometry.base import BaseGeometry
 
 from etl.errors import UsageError
@@ -46,17 +47,19 @@ def read_shape(path: Path) -> BaseGeometry:
 
 def _document(path: Path) -> object:
     try:
-        return json.loads(path.read_bytes(), parse_constant=_refuse)
+        data = path.read_bytes()
+        document: object = from_json(data.decode(json.detect_encoding(data)), allow_inf_nan=False)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "check the path") from None
     except ValueError as error:
         raise UsageError(f"{path} is not GeoJSON: {error}", _REMEDY) from None
-    except RecursionError:
-        raise UsageError(f"{path} is not GeoJSON: it is nested too deeply", _REMEDY) from None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    # Of the time before RFC 7946, which knows but one.
+    crs = document.get("crs") if isinstance(document, dict) else None
+    if crs is not None and not re.search(r"CRS84|EPSG:+4326\b", str(crs)):
+        raise UsageError(
+            f"{path} is not in longitude and latitude: its crs is {crs!r:.100}", "export it as EPSG:4326"
+        )
+    return document
 
 
 def _geometries(path: Path, document: object) -> Iterator[dict[str, Any]]:

@@ -249,6 +249,19 @@ def test_what_is_not_geojson_is_refused_in_a_line(tmp_path: Path, content: bytes
         read_geojson(saved(tmp_path, content))
 
 
+def test_coordinates_of_another_system_are_refused(tmp_path: Path) -> None:
+    of_grid = polygon(square(0, 0, 1, 1))
+
+    def named(name: str) -> str:
+        return json.dumps(of_grid | {"crs": {"type": "name", "properties": {"name": name}}})
+
+    for right in ("urn:ogc:def:crs:OGC:1.3:CRS84", "urn:ogc:def:crs:EPSG::4326", "EPSG:4326"):
+        assert read_geojson(saved(tmp_path, named(right).encode())).shape.area == 1
+    for wrong in ("urn:ogc:def:crs:EPSG::3857", "EPSG:43260"):
+        with pytest.raises(UsageError, match="not in longitude and latitude: .*; export it as EPSG:4326"):
+            read_geojson(saved(tmp_path, named(wrong).encode()))
+
+
 UNUSABLE = {
     "holds no geometry": collection(None),
     "fields.geojson holds no geometry": {"type": "FeatureCollection", "features": []},
