@@ -258,7 +258,7 @@ def test_coordinates_of_another_system_are_refused(tmp_path: Path) -> None:
     for right in ("urn:ogc:def:crs:OGC:1.3:CRS84", "urn:ogc:def:crs:EPSG::4326", "EPSG:4326"):
         assert read_geojson(saved(tmp_path, named(right).encode())).shape.area == 1
     for wrong in ("urn:ogc:def:crs:EPSG::3857", "EPSG:43260"):
-        with pytest.raises(UsageError, match="not in longitude and latitude: .*; export it as EPSG:4326"):
+        with pytest.raises(UsageError, match=r"not in longitude and latitude: .*; export it as EPSG:4326"):
             read_geojson(saved(tmp_path, named(wrong).encode()))
 
 
