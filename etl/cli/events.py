@@ -45,6 +45,9 @@ EVENTS: Mapping[str, str] = {
     "export_left_out": "items are not exported, the library for it is not installed: folder",
     "others_among_items": "what is below items and not from here stays there: keys",
     "metrics_dropped": "the metrics file told of continents of which it no longer does: continents",
+    # Files made of frames.
+    "file_written": "a frame was written to a file: file, bytes",
+    "left_out": "a frame is missing or damaged, and has no file: file, error",
     # The server.
     "request_failed": "the storage refused to read what was requested: path",
     # A night; every line of a continent's run has the field `continent`.

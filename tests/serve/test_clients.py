@@ -123,7 +123,7 @@ def large(tmp_path: Path) -> Iterator[Serving]:
 
 
 def test_clients_that_do_not_read_take_little_memory_and_keep_nobody_waiting(large: Serving) -> None:
-    clients, each = 60, 7_000_000
+    clients, each = 60, 6_500_000
     asked = get(FRAME.encode())
     with connected(large, asked) as connection:
         assert len(connection.makefile("rb").read()) > each
