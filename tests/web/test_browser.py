@@ -19,6 +19,8 @@ def collection(url: str, page: Page) -> Page:
     """The page of Europe's collection, by the link in the catalog."""
     page.goto(f"{url}/browser/")
     page.get_by_role("heading", name="Sentinel-3 NDVI archive").wait_for()
+    # When its language has come, STAC Browser goes to the page it was opened at, even if one has left it.
+    page.wait_for_load_state("networkidle")
     page.get_by_role("link", name="Sentinel-3 NDVI of Europe").first.click()
     page.get_by_role("heading", name="Sentinel-3 NDVI of Europe").wait_for()
     return page
