@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 _AHEAD = 2
 """Shares given out at a time, per worker: one is worked on, one waits."""
 
-_RENEWALS = 5
-"""How often a share's address is renewed without a frame in between."""
+_RENEWALS = 20
+"""How often a share's address is renewed without a frame in between: the other workers use it up, too."""
 
 JOINING = 120.0
 """Seconds in which the workers must be there, and after which a cluster without any is given up."""

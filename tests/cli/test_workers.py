@@ -158,7 +158,7 @@ def test_an_expired_address_is_renewed_for_the_workers_and_no_secret_is_told(
     short_groups: Stream, cluster: DaskCluster, archive: Path, alone: Path
 ) -> None:
     with StandIn({"Europe": short_groups}, signed_urls=True) as service:
-        service.faults.urls_expire_every = 12
+        service.faults.urls_expire_every = 7
         token = with_token(service)["NDVI_ARCHIVE_TOKEN"]
         code, err = told_by(service, archive, "--scheduler", cluster.address, "--workers", "2")
         asked = [request.path for request in service.requests if "metadata" in request.path]

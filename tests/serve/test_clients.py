@@ -112,9 +112,9 @@ def test_what_clients_do_wrong_fills_no_log(folder: Path) -> None:
 @pytest.fixture
 def large(tmp_path: Path) -> Iterator[Serving]:
     """A frame of 7 MB, served."""
-    codes = np.random.default_rng(1).integers(0, 4096, (2000, 2000)).astype(np.uint16)
+    codes = np.random.default_rng(1).integers(0, 4096, (2100, 2100)).astype(np.uint16)
     appender = Appender(
-        LocalFolder(tmp_path / "archive"), "europe", Schema("Europe", Grid(2000, 2000, (0, 0, 20, 20)), 12)
+        LocalFolder(tmp_path / "archive"), "europe", Schema("Europe", Grid(2100, 2100, (0, 0, 21, 21)), 12)
     )
     appender.append(pack(Frame(FrameEntry(1, datetime(2025, 1, 1, tzinfo=UTC), "S3A", SCALE), codes, 12)))
     appender.commit()
@@ -123,7 +123,7 @@ def large(tmp_path: Path) -> Iterator[Serving]:
 
 
 def test_clients_that_do_not_read_take_little_memory_and_keep_nobody_waiting(large: Serving) -> None:
-    clients, each = 60, 6_500_000
+    clients, each = 60, 7_000_000
     asked = get(FRAME.encode())
     with connected(large, asked) as connection:
         assert len(connection.makefile("rb").read()) > each
