@@ -1,11 +1,13 @@
 """The installed program, run as a user or a timer runs it."""
 
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from etl.demo.service import StandIn
 
@@ -57,6 +59,30 @@ def run(*arguments: str | Path, variables: Mapping[str, str] | None = None) -> E
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def at_a_terminal(
+    *arguments: str | Path, stream: Literal["stdout", "stderr"], variables: Mapping[str, str]
+) -> str:
+    """Run the program with a terminal as one of its streams; return what it shows there."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [PROGRAM, *arguments],
+        env=clean_environment() | {"TERM": "xterm", "COLUMNS": "100"} | dict(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=theirs if stream == "stdout" else subprocess.DEVNULL,
+        stderr=theirs if stream == "stderr" else subprocess.DEVNULL,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(ours, 1 << 16)
+            except OSError:  # Linux tells the end of a terminal as an error.
+                break
+        os.close(ours)
+    assert process.returncode == 0
+    return shown.decode().replace("\r\n", "\n")
 
 
 def convert(service: StandIn, archive: Path, *arguments: str | Path) -> Ended:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import pty
 import subprocess
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from etl.analysis.selection import Selection
 from etl.analysis.sparkline import BARS
 from etl.analysis.table import as_csv, as_text
 from etl.demo.service import StandIn, Stream
-from tests.program import PROGRAM, Ended, clean_environment, contents, convert, run
+from tests.program import PROGRAM, Ended, at_a_terminal, clean_environment, contents, convert, run
 
 
 @pytest.fixture(scope="module")
@@ -34,26 +33,9 @@ def timeseries(archive: Path, *arguments: str | Path, variables: dict[str, str] 
     return run("timeseries", "Europe", "--archive", archive, *arguments, variables=variables)
 
 
-def at_a_terminal(*arguments: str | Path, **variables: str) -> str:
-    """Run the program with a terminal as its standard output; return what it shows there."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [PROGRAM, *arguments],
-        env=clean_environment() | {"TERM": "xterm", "COLUMNS": "70"} | variables,
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                shown += os.read(ours, 1 << 16)
-            except OSError:  # Linux tells the end of a terminal as an error.
-                break
-        os.close(ours)
-    assert process.returncode == 0
-    return shown.decode().replace("\r\n", "\n")
+def terminal(*arguments: str | Path, **variables: str) -> str:
+    """What is shown by a terminal of 70 columns."""
+    return at_a_terminal(*arguments, stream="stdout", variables={"COLUMNS": "70"} | variables)
 
 
 def test_without_a_terminal_it_is_a_table_and_nothing_else(europe_archive: Path) -> None:
@@ -123,7 +105,7 @@ def test_programs_get_json(europe_archive: Path) -> None:
 
 
 def test_a_terminal_shows_the_table_and_bars_below(europe_archive: Path) -> None:
-    shown = at_a_terminal("timeseries", "Europe", "--archive", europe_archive, PYTHONUTF8="1")
+    shown = terminal("timeseries", "Europe", "--archive", europe_archive, PYTHONUTF8="1")
 
     table, bars = shown.rstrip("\n").split("\n\n")
     series = etl.timeseries(Selection(europe_archive, "Europe"))
@@ -136,7 +118,7 @@ def test_a_terminal_shows_the_table_and_bars_below(europe_archive: Path) -> None
 
 
 def test_a_terminal_without_such_letters_shows_bars_of_ascii(europe_archive: Path, tmp_path: Path) -> None:
-    shown = at_a_terminal(
+    shown = terminal(
         *("timeseries", "Europe", "--archive", europe_archive, "--csv", tmp_path / "ndvi.csv"),
         PYTHONIOENCODING="ascii",
     )
