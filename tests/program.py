@@ -1,4 +1,4 @@
-"""The installed program, run as a user or a timer runs it."""
+"""The program, run as a user or a timer runs it."""
 
 import os
 import pty
@@ -7,9 +7,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from etl.demo.service import StandIn
+from tests.forked import clean_environment, started
 
 PROGRAM = Path(sys.executable).with_name("ndvi-archive")
 
@@ -31,12 +33,6 @@ class Ended:
         return lines[0].removeprefix("Error: ")
 
 
-def clean_environment() -> dict[str, str]:
-    """The variables of this process without those the program reads."""
-    read = ("NDVI_ARCHIVE_", "DESPAUTH_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(read)}
-
-
 def with_token(service: StandIn) -> dict[str, str]:
     """The variables that point the program to a stand-in, and spare it the login."""
     return {"NDVI_ARCHIVE_API_URL": service.api_url, "NDVI_ARCHIVE_TOKEN": service.issue_token()}
@@ -49,16 +45,14 @@ def with_login(service: StandIn) -> dict[str, str]:
 
 def run(*arguments: str | Path, variables: Mapping[str, str] | None = None) -> Ended:
     """Run the program to its end, without a terminal."""
-    done = subprocess.run(
-        [PROGRAM, *arguments],
-        env=clean_environment() | dict(variables or {}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = started(*arguments, variables=variables or {}, out=out, err=err)
+        process.join(120)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError(f"{arguments} does not end: {err.read_text()}")
+        return Ended(process.exitcode, out.read_text(), err.read_text())
 
 
 def at_a_terminal(

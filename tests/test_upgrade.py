@@ -61,7 +61,8 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def found(archive: Path) -> xr.Dataset:
     """All that an archive holds, values as they are stored."""
     with xr.open_zarr(archive / "europe/ndvi.zarr", chunks=None, mask_and_scale=False) as dataset:
-        return dataset.load()
+        arrays: xr.Dataset = dataset.load()
+    return arrays
 
 
 def check_values(archive: Path, count: int) -> None:
