@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts"
 MEASURED = {"wall", "cpu", "peak", "processes"}

@@ -35,6 +35,8 @@ from tests.load.buckets import (
 from tests.program import PROGRAM, Ended, clean_environment, convert, with_token
 from tests.witness import Witness
 
+pytestmark = pytest.mark.slow
+
 KILLS = 30
 PATIENCE = 120.0
 FOLDER = "ndvi/europe"

@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -29,11 +30,20 @@ from tests.forked import started
 from tests.program import PROGRAM, clean_environment, convert, run, with_login, with_token
 from tests.witness import Account, Witness
 
-KILLS = 200
+pytestmark = pytest.mark.slow
+
+KILLS = 25
 PATIENCE = 120.0
 """Seconds after which a process counts as hung."""
 
 Program = subprocess.Popen[str]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder on the disk, where a write takes its time."""
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +109,7 @@ def allow_rebuild(archive: Path, witness: Witness) -> None:
         outdated.unlink()
 
 
-def test_200_kills_at_random_moments_lose_nothing_and_disturb_no_reader(
+def test_kills_at_random_moments_lose_nothing_and_disturb_no_reader(
     service: StandIn, archive: Path, reference: Path
 ) -> None:
     dice = Random(3)  # noqa: S311

@@ -30,6 +30,8 @@ from .load.archives import FOLDER, expected, frames
 from .load.buckets import BUCKET, s3_server, variables
 from .serve.serving import serving
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
 

@@ -14,6 +14,8 @@ from etl.demo.service import StandIn
 from tests.program import clean_environment, with_login
 from tests.test_soak import FAULTS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 

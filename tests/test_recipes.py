@@ -25,6 +25,8 @@ from .load.buckets import BUCKET, s3_server, variables
 from .program import clean_environment, run, with_token
 from .serve.serving import serving
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 USE = (ROOT / "README.md").read_text().partition("\n## Use it\n")[2].partition("\n## ")[0]
 _, *SESSION, CLUSTER = re.findall(r"^```python\n(.*?)^```", USE, re.MULTILINE | re.DOTALL)

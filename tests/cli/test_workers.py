@@ -24,6 +24,8 @@ from tests.forked import started
 from tests.load.buckets import BUCKET, clean, faults, s3_server, variables, wait_until_held
 from tests.program import PROGRAM, clean_environment, contents, convert, run, with_token
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 120.0
 """Seconds after which a process counts as hung."""
 

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.program import clean_environment
+
+pytestmark = pytest.mark.slow
 
 LOAD = Path(__file__).parents[2] / "scripts/load.py"
 

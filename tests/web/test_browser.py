@@ -13,6 +13,8 @@ from etl.catalog.colormap import TABLE
 
 from .conftest import Seen, picture
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def collection(url: str, page: Page) -> Page:

@@ -15,6 +15,8 @@ from tests.serve.serving import ask
 
 from .conftest import Seen, in_both_layouts, node
 
+pytestmark = pytest.mark.slow
+
 VIEWER = STATIC.parents[2] / "build" / "web" / "viewer"
 
 

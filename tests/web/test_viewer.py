@@ -25,6 +25,8 @@ from tests.serve.serving import serving
 
 from .conftest import Seen, in_both_layouts, picture
 
+pytestmark = pytest.mark.slow
+
 SHARD_INDEX = 20
 """Bytes at the end of a shard of one chunk: where it is, its length, and a checksum of these."""
 

@@ -17,6 +17,8 @@ from tests.serve.serving import serving
 
 from .conftest import Seen, in_both_layouts
 
+pytestmark = pytest.mark.slow
+
 VIEWER = STATIC.parents[2] / "build" / "web" / "viewer"
 # Without `useSuffixRequest` a HEAD comes before, which moto, unlike S3, answers without the headers of CORS.
 SCRIPT = """
