@@ -110,6 +110,8 @@ class StreamFiles:
         path = self._admit(request)
         connection = Connection(scope, receive)
         try:
+            if self._faults.concern(path.name) and self._faults.take("interim_answers"):
+                return await connection.send_interim_answers()
             if self._faults.slow_seconds and await connection.closed_within(self._faults.slow_seconds):
                 return
             with self._open(path, request.scope["path"]) as file:
