@@ -111,9 +111,10 @@ class StreamFiles:
         connection = Connection(scope, receive)
         try:
             if self._faults.concern(path.name) and self._faults.take("interim_answers"):
-                return await connection.send_interim_answers()
-            if self._faults.slow_seconds and await connection.closed_within(self._faults.slow_seconds):
+                await connection.send_interim_answers()
                 return
+            if self._faults.slow_seconds and await connection.closed_within(self._faults.slow_seconds):
+                return None
             with self._open(path, request.scope["path"]) as file:
                 await self._send(file, path, request, connection, send)
         finally:

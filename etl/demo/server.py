@@ -10,7 +10,6 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-
 _MOST_WAITING = 1 << 16
 """Bytes that may wait for the other side to read them."""
 

@@ -140,7 +140,7 @@ def test_interim_answers_are_no_progress(pause: float) -> None:
     client = HttpClient(0.0, Patience(silence=5.0, portion=0.1))
     with (
         talking(b"", lambda: repeat(INTERIM if pause else INTERIM * 100), pause) as url,
-        pytest.raises(ServiceError, match="cannot be reached: (no answer came within|only)"),
+        pytest.raises(ServiceError, match=r"cannot be reached: (no answer came within|only)"),
     ):
         client.get(url)
     assert client.retries == RETRIES
