@@ -44,7 +44,9 @@ def with_login(service: StandIn) -> dict[str, str]:
 
 
 def run(*arguments: str | Path, variables: Mapping[str, str] | None = None) -> Ended:
-    """Run the program to its end, without a terminal."""
+    """Run the program to its end, without a terminal; by its entry point where Python itself has variables."""
+    if any(name.startswith("PYTHON") for name in variables or {}):
+        return _executed(*arguments, variables=variables or {})
     with TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         process = started(*arguments, variables=variables or {}, out=out, err=err)
@@ -53,6 +55,19 @@ def run(*arguments: str | Path, variables: Mapping[str, str] | None = None) -> E
             process.kill()
             raise TimeoutError(f"{arguments} does not end: {err.read_text()}")
         return Ended(process.exitcode, out.read_text(), err.read_text())
+
+
+def _executed(*arguments: str | Path, variables: Mapping[str, str]) -> Ended:
+    done = subprocess.run(
+        [PROGRAM, *arguments],
+        env=clean_environment() | dict(variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
 
 
 def at_a_terminal(

@@ -114,7 +114,7 @@ class StreamFiles:
                 await connection.send_interim_answers()
                 return
             if self._faults.slow_seconds and await connection.closed_within(self._faults.slow_seconds):
-                return None
+                return
             with self._open(path, request.scope["path"]) as file:
                 await self._send(file, path, request, connection, send)
         finally:
