@@ -44,7 +44,10 @@ def with_login(service: StandIn) -> dict[str, str]:
 
 
 def run(*arguments: str | Path, variables: Mapping[str, str] | None = None) -> Ended:
-    """Run the program to its end, without a terminal; by its entry point where Python itself has variables."""
+    """Run the program to its end, without a terminal.
+
+    Variables of Python itself need a process that is not forked.
+    """
     if any(name.startswith("PYTHON") for name in variables or {}):
         return _executed(*arguments, variables=variables or {})
     with TemporaryDirectory() as folder:

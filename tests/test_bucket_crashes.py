@@ -17,7 +17,7 @@ from zarr.storage import ObjectStore
 
 from etl.demo.service import StandIn
 from tests.cli.test_convert import stored
-from tests.forked import started
+from tests.forked import clean_environment, started
 from tests.load.buckets import (
     BUCKET,
     clean,
@@ -32,7 +32,7 @@ from tests.load.buckets import (
     variables,
     wait_until_held,
 )
-from tests.program import PROGRAM, Ended, clean_environment, convert, with_token
+from tests.program import PROGRAM, Ended, convert, with_token
 from tests.witness import Witness
 
 pytestmark = pytest.mark.slow

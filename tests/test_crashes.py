@@ -26,8 +26,8 @@ from etl.demo.scene import SceneFrame
 from etl.demo.service import StandIn, Stream, publish
 from tests.cli.test_convert import assert_holds, stored
 from tests.conftest import BBOX
-from tests.forked import started
-from tests.program import PROGRAM, clean_environment, convert, run, with_login, with_token
+from tests.forked import clean_environment, started
+from tests.program import PROGRAM, convert, run, with_login, with_token
 from tests.witness import Account, Witness
 
 pytestmark = pytest.mark.slow

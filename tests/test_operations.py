@@ -15,7 +15,8 @@ import yaml
 
 from etl.config import load_config
 from etl.demo.service import StandIn
-from tests.program import PROGRAM, clean_environment, run, with_login, with_token
+from tests.forked import clean_environment
+from tests.program import PROGRAM, run, with_login, with_token
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts"

@@ -11,7 +11,8 @@ import av
 import pytest
 
 from etl.demo.service import StandIn
-from tests.program import clean_environment, with_login
+from tests.forked import clean_environment
+from tests.program import with_login
 from tests.test_soak import FAULTS
 
 pytestmark = pytest.mark.slow

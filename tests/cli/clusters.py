@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.program import clean_environment
+from tests.forked import clean_environment
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from etl.demo.service import StandIn
-from tests.program import PROGRAM, clean_environment, run, with_token
+from tests.forked import clean_environment
+from tests.program import PROGRAM, run, with_token
 
 COMPLETE = """
 eval "$(_NDVI_ARCHIVE_COMPLETE=bash_source ndvi-archive)"

@@ -11,8 +11,9 @@ import rasterio
 from etl.load.folder import LocalFolder
 from etl.load.schema import Schema
 from etl.transform.grid import Grid
+from tests.forked import clean_environment
 from tests.load.archives import archive, frames
-from tests.program import PROGRAM, clean_environment, contents, run
+from tests.program import PROGRAM, contents, run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 

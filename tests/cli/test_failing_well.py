@@ -17,7 +17,8 @@ from etl.demo.streams import publish
 from tests.cli.test_convert import assert_holds
 from tests.conftest import BBOX
 from tests.extract.scripted import Answer, scripted
-from tests.program import PROGRAM, clean_environment, contents, convert, run, with_login, with_token
+from tests.forked import clean_environment
+from tests.program import PROGRAM, contents, convert, run, with_login, with_token
 
 
 def test_an_interrupted_run_commits_and_says_so(service: StandIn, archive: Path, tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from etl.load.runs import runs
 from etl.load.stores import open_store
 from etl.nightly import Night
 from tests.cli.test_convert import assert_holds
+from tests.forked import clean_environment
 from tests.load.buckets import BUCKET, s3_server, variables
-from tests.program import PROGRAM, Ended, clean_environment, contents, run, with_token
+from tests.program import PROGRAM, Ended, contents, run, with_token
 
 TWO = """
 archive = "archive"

@@ -20,7 +20,8 @@ from etl.load.folder import LocalFolder
 from etl.load.generations import purge_outdated
 from tests.cli.test_convert import assert_holds, expected_values, stored
 from tests.conftest import BBOX
-from tests.program import PROGRAM, clean_environment, contents, convert, run, with_token
+from tests.forked import clean_environment
+from tests.program import PROGRAM, contents, convert, run, with_token
 
 
 @pytest.fixture

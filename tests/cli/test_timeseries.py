@@ -17,7 +17,8 @@ from etl.analysis.selection import Selection
 from etl.analysis.sparkline import BARS
 from etl.analysis.table import as_csv, as_text
 from etl.demo.service import StandIn, Stream
-from tests.program import PROGRAM, Ended, at_a_terminal, clean_environment, contents, convert, run
+from tests.forked import clean_environment
+from tests.program import PROGRAM, Ended, at_a_terminal, contents, convert, run
 
 
 @pytest.fixture(scope="module")

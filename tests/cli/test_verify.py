@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from etl.demo.service import StandIn, Stream
-from tests.program import PROGRAM, clean_environment, contents, convert, run, with_token
+from tests.forked import clean_environment
+from tests.program import PROGRAM, contents, convert, run, with_token
 
 Damage = Callable[[Path], object]
 

@@ -20,9 +20,9 @@ from etl.demo.scene import SceneFrame
 from etl.demo.service import StandIn, Stream, publish
 from tests.cli.clusters import DaskCluster, dask_cluster
 from tests.conftest import BBOX
-from tests.forked import started
+from tests.forked import clean_environment, started
 from tests.load.buckets import BUCKET, clean, faults, s3_server, variables, wait_until_held
-from tests.program import PROGRAM, clean_environment, contents, convert, run, with_token
+from tests.program import PROGRAM, contents, convert, run, with_token
 
 pytestmark = pytest.mark.slow
 

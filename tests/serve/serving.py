@@ -8,7 +8,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.program import PROGRAM, clean_environment
+from tests.forked import clean_environment
+from tests.program import PROGRAM
 
 
 @dataclass(frozen=True)

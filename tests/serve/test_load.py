@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import clean_environment
+from tests.forked import clean_environment
 
 pytestmark = pytest.mark.slow
 
