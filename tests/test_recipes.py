@@ -22,7 +22,8 @@ from etl.demo.scene import scene
 from etl.demo.service import StandIn, publish
 
 from .load.buckets import BUCKET, s3_server, variables
-from .program import clean_environment, run, with_token
+from .forked import clean_environment
+from .program import run, with_token
 from .serve.serving import serving
 
 pytestmark = pytest.mark.slow
