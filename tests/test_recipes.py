@@ -21,8 +21,8 @@ from etl.demo.encoder import Encoding
 from etl.demo.scene import scene
 from etl.demo.service import StandIn, publish
 
-from .load.buckets import BUCKET, s3_server, variables
 from .forked import clean_environment
+from .load.buckets import BUCKET, s3_server, variables
 from .program import run, with_token
 from .serve.serving import serving
 
