@@ -38,6 +38,9 @@ _MEANING = ("units", "calendar", "flag_values", "flag_meanings")
 
 _LONGEST_NAME = 64
 
+_RESERVED = frozenset({"api", "browser", "pages", "viewer"})
+"""Folders that would hide behind pages of `ndvi-archive serve`."""
+
 Key = tuple[datetime, str]
 """(time, satellite): what identifies a frame."""
 
@@ -177,9 +180,15 @@ def folder_of(continent: str) -> str:
     Raises:
         UsageError: That is no name of a continent.
     """
+    folder = re.sub("[ _]", "-", continent.lower())
+    if folder in _RESERVED:
+        raise UsageError(
+            f"{continent!r} cannot be archived: ndvi-archive serve has a page of that name",
+            "give a name such as Europe",
+        )
     if len(continent) > _LONGEST_NAME or not re.fullmatch(r"[A-Za-z]+([ _-][A-Za-z]+)*", continent):
         raise UsageError(f"{continent!r} is no name of a continent", "give a name such as Europe")
-    return re.sub("[ _]", "-", continent.lower())
+    return folder
 
 
 def read_inventory(store: Store, folder: str) -> Inventory | None:

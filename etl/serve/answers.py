@@ -3,23 +3,29 @@
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
+from etl.load.inventory import GROUP
+from etl.serve.groups import Groups
 from etl.serve.keys import REVALIDATED, cache_control, is_served, media_type
 from etl.serve.objects import Meta, NotSatisfiable, Objects, Part
 from etl.serve.ranges import parse_range
 
 
-async def answer(request: Request, objects: Objects, key: str) -> Response:
+async def answer(request: Request, objects: Objects, groups: Groups, key: str) -> Response:
     """The answer to GET or HEAD of an object.
 
     Args:
         request: the request, with its conditions and its range.
         objects: the archive's objects.
+        groups: its Zarr groups.
         key: the object's name in the archive as the path has it, without escapes.
 
     Raises:
         StorageError: The storage refuses, or cannot be reached.
     """
     if not is_served(key):
+        return _missing()
+    folder, _, inside = key.partition(f"/{GROUP}/")
+    if inside and not await groups.hold(folder, inside):
         return _missing()
     known = request.headers.get("if-none-match")
     if request.method == "HEAD" or known is not None:

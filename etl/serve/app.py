@@ -20,6 +20,7 @@ from etl.load.inventory import CATALOG, GROUP, ROOT
 from etl.load.stores import Store
 from etl.serve.answers import answer
 from etl.serve.continents import Continent, Continents
+from etl.serve.groups import Groups
 from etl.serve.keys import REVALIDATED, continent_of_group
 from etl.serve.landing import PAGES, landing_page
 from etl.serve.objects import Objects
@@ -65,6 +66,7 @@ def build_app(store: Store, static: Path = STATIC, continents: Continents | None
         continents: what is known of it already.
     """
     objects, continents = Objects(store), continents or Continents(store)
+    groups = Groups(objects)
     built = [page for page in _POLICIES if (static / page / "index.html").is_file()]
 
     async def landing(request: Request) -> Response:
@@ -87,7 +89,7 @@ def build_app(store: Store, static: Path = STATIC, continents: Continents | None
         continent = continent_of_group(key)
         if continent is not None and await objects.head(f"{continent}/{GROUP}/{ROOT}"):
             return _about_group(request, continent)
-        return await answer(request, objects, key)
+        return await answer(request, objects, groups, key)
 
     async def not_built(request: Request) -> Response:
         text = "This page is not part of this installation; scripts/build-web of the source builds it.\n"

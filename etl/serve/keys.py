@@ -15,8 +15,8 @@ FOR_AN_HOUR = "public, max-age=3600"
 REVALIDATED = "no-cache"
 """To be kept, and to be asked about every time it is used."""
 
-_CONTINENT = re.compile(r"[a-z]+(-[a-z]+)*")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_CONTINENT = re.compile(r"(?=.{1,64}$)[a-z]+(-[a-z]+)*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _OF_A_CONTINENT = (COLLECTION, EXPORT, OVERVIEW, THUMBNAIL)
 _MEDIA_TYPES = {
     ".json": "application/json",

@@ -1,15 +1,16 @@
 """Reading the objects of an archive without blocking: parts of them, with what identifies their contents."""
 
 import asyncio
+import logging
+import os
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import obstore
 from obstore.exceptions import BaseError, NotSupportedError
-from obstore.store import LocalStore
 from zarr.storage import ObjectStore
 
 from etl.errors import StorageError
@@ -21,6 +22,8 @@ from etl.serve.ranges import Range
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta, OffsetRange, SuffixRange
     from obstore.store import ObjectStore as Client
+
+log = logging.getLogger(__name__)
 
 _PIECE = 256 * 1024
 """Bytes handed on at a time."""
@@ -80,7 +83,6 @@ class Objects:
         self._objects: Client
         if isinstance(store, LocalFolder):
             self._root = store.root.resolve()
-            self._objects = LocalStore(self._root)
         else:
             objects = store.zarr("")
             assert isinstance(objects, ObjectStore)  # noqa: S101 - for the type checker
@@ -93,10 +95,16 @@ class Objects:
             StorageError: The storage refuses, or cannot be reached.
         """
         try:
-            return _meta(await obstore.head_async(self._objects, key)) if await self._is_there(key) else None
+            if self._root is not None:
+                file = await asyncio.to_thread(_open, self._root / key)
+                if file is None:
+                    return None
+                with file:
+                    return _meta_of(file)
+            return _meta(await obstore.head_async(self._objects, key))
         except FileNotFoundError:
             # What answers HEAD does not tell whether the bucket is gone.
-            part = await self.read(key) if self._root is None else None
+            part = await self.read(key)
             return part.meta if part else None
         except (BaseError, OSError, ValueError) as error:
             raise self._refused(key, error) from None
@@ -109,8 +117,9 @@ class Objects:
             StorageError: The storage refuses, or cannot be reached.
         """
         try:
-            if not await self._is_there(key):
-                return None
+            if self._root is not None:
+                file = await asyncio.to_thread(_open, self._root / key)
+                return None if file is None else _part_of(file, key, wanted)
             if wanted is None:
                 return await self._get(key, {})
             try:
@@ -138,12 +147,6 @@ class Objects:
         start, stop = result.range
         return Part(_meta(result.meta), start, stop, _pieces(result))
 
-    async def _is_there(self, key: str) -> bool:
-        """Whether a file may be there: a link that leads out of the folder is not followed."""
-        if self._root is None:
-            return True
-        return await asyncio.to_thread(_is_inside, self._root / key, self._root)
-
     def _refused(self, key: str, error: Exception) -> StorageError:
         if self._root is None:
             return refusal("read", self._store.location(key), error)
@@ -151,12 +154,54 @@ class Objects:
         return StorageError(f"cannot read {self._store.location(key)}: {reason}", "check the storage")
 
 
-def _is_inside(path: Path, root: Path) -> bool:
+async def contents(part: Part) -> bytes:
+    """The bytes of a part.
+
+    Raises:
+        EOFError: The object became shorter meanwhile.
+    """
+    return b"".join([piece async for piece in part.pieces])
+
+
+def _open(path: Path) -> BinaryIO | None:
+    """Open a file; None where there is none, or the path leads over a link."""
     try:
-        actual = path.resolve(strict=True)
+        if path.resolve(strict=True) != path or not path.is_file():
+            return None
+        return path.open("rb", buffering=0)
     except (FileNotFoundError, NotADirectoryError, RuntimeError):
-        return False
-    return actual.is_relative_to(root) and actual.is_file()
+        return None
+
+
+def _meta_of(file: BinaryIO) -> Meta:
+    found = os.fstat(file.fileno())
+    return Meta(found.st_size, f'"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"')
+
+
+def _part_of(file: BinaryIO, key: str, wanted: Range | None) -> Part:
+    meta = _meta_of(file)
+    span = (0, meta.size) if wanted is None else wanted.within(meta.size)
+    if span is None:
+        file.close()
+        raise NotSatisfiable(meta)
+    return Part(meta, *span, _pieces_of(file, key, *span))
+
+
+async def _pieces_of(file: BinaryIO, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+    """The bytes of a file from a position up to another; an error where it has become shorter."""
+    with file:
+        while start < stop:
+            piece = await asyncio.to_thread(os.pread, file.fileno(), min(_PIECE, stop - start), start)
+            if not piece:
+                fields = {"path": f"/{key}"}
+                log.warning(
+                    "%s became shorter while it was sent",
+                    key,
+                    extra={"event": "request_failed", "fields": fields},
+                )
+                raise EOFError(f"{key} became shorter while it was sent")
+            start += len(piece)
+            yield piece
 
 
 def _meta(found: "ObjectMeta") -> Meta:
