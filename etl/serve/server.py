@@ -1,18 +1,56 @@
 """Listening on an address, and answering until told to end."""
 
+import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from etl.errors import UsageError
 
 _SECONDS_TO_FINISH = 5
 """How long answers under way may take after the server was told to end."""
+
+_SECONDS_TO_ASK = 10.0
+"""How long a client may take for the head of a request."""
+
+_MOST_CONNECTIONS = 2000
+"""More are answered with 503."""
+
+
+class _ImpatientProtocol(H11Protocol):
+    """Closes a connection on which the head of a request does not come to its end."""
+
+    _leaving: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._wait_for_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_waiting()
+
+    def _wait_for_request(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._leaving is None:
+            self._leaving = self.loop.call_later(_SECONDS_TO_ASK, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -50,8 +88,11 @@ def url_of(listening: socket.socket) -> str:
 
 def serve_on(listening: socket.socket, app: ASGIApp) -> None:
     """Answer requests until SIGINT or SIGTERM, then finish those under way."""
+    _allow_connections()
     config = uvicorn.Config(
         app,
+        http=_ImpatientProtocol,
+        limit_concurrency=_MOST_CONNECTIONS,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -69,6 +110,15 @@ def serve_on(listening: socket.socket, app: ASGIApp) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     server.run([listening])
+
+
+def _allow_connections() -> None:
+    """Let this process have as many files open as its connections need, if it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * _MOST_CONNECTIONS + 100
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _tell_in_one_line(logger: logging.Logger) -> None:

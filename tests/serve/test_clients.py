@@ -1,9 +1,12 @@
 """Clients that mean no good, and archives that change under those that do."""
 
+import json
+import os
+import resource
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,6 +61,9 @@ def get(target: bytes, *headers: bytes) -> bytes:
         (get(b"/" + b"a" * 40_000), 404),
         (get(b"/" + b"a" * 200_000), 400),
         (get(b"/europe/ndvi.zarr" + b"/a" * 5000), 404),
+        (get(b"/" + b"a" * 5000 + b"/ndvi.zarr"), 404),
+        (get(b"/europe/ndvi.zarr/" + b"a" * 5000), 404),
+        (get(b"/europe/ndvi.zarr/ndvi/c/" + b"1" * 5000), 404),
         (get(b"/viewer/" + b"a" * 300), 404),
         (get(b"/pages//etc/passwd"), 404),
         (get(b"http://elsewhere.example/catalog.json"), 404),
@@ -78,6 +84,9 @@ def get(target: bytes, *headers: bytes) -> bytes:
         "a long path",
         "a very long path",
         "a deep path",
+        "a long name of a continent",
+        "a long name of an array",
+        "a long name of a chunk",
         "a long name of a page",
         "a path in a path",
         "an address elsewhere",
@@ -137,6 +146,55 @@ def test_clients_that_do_not_read_take_little_memory_and_keep_nobody_waiting(lar
         assert ask(large.url, ROOT).status == 200
 
         assert resident(large) - before < clients * each / 3
+
+
+def test_an_object_that_shrinks_while_it_is_sent_ends_the_answer(large: Serving, tmp_path: Path) -> None:
+    frame = tmp_path / f"archive{FRAME}"
+    with connected(large, get(FRAME.encode())) as connection:
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        before = resident(large)
+        os.truncate(frame, 1000)
+        received = sum(map(len, iter(lambda: connection.recv(1 << 16), b"")))
+
+    assert received < 7_000_000
+    assert resident(large) - before < 10_000_000
+    assert ask(large.url, FRAME).body == frame.read_bytes()
+    large.process.terminate()
+    assert "became shorter while it was sent" in large.process.communicate(timeout=60)[1]
+
+
+@pytest.mark.slow
+def test_requests_that_are_not_finished_are_closed_and_keep_nobody_waiting(folder: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4000)), hard))
+    try:
+        with serving(folder) as server, ExitStack() as connections:
+            half = [
+                connections.enter_context(connected(server, b"GET / HTTP/1.1\r\nX: " * (each % 2)))
+                for each in range(1500)
+            ]
+            assert ask(server.url, ROOT).status == 200
+
+            for connection in half:
+                with suppress(ConnectionResetError):
+                    assert connection.recv(1) == b""
+            assert ask(server.url, ROOT).status == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_connection_that_is_used_again_is_waited_for_again(folder: Path) -> None:
+    with (
+        serving(folder) as server,
+        connected(server, b"GET /catalog.json HTTP/1.1\r\nHost: x\r\n\r\n") as used,
+    ):
+        reader = used.makefile("rb")
+        for _ in range(2):
+            head = dict(
+                line.split(b": ", 1) for line in iter(lambda: reader.readline().strip(), b"") if b": " in line
+            )
+            assert json.loads(reader.read(int(head[b"content-length"])))["type"] == "Catalog"
+            used.sendall(b"GET /catalog.json HTTP/1.1\r\nHost: x\r\n\r\n")
 
 
 def resident(server: Serving) -> int:

@@ -182,6 +182,40 @@ def test_no_path_leads_out_of_the_archive(served: Served, path: str) -> None:
     assert ask(served.url, path).status == 404
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes.json",
+        "ndvi/notes",
+        "ndvi/c/9/0/0",
+        "ndvi/c/0/0/1",
+        "other/c/0",
+        "other/zarr.json",
+        "ndvi/c/0/0/0.bak",
+    ],
+)
+def test_what_the_metadata_do_not_name_is_not_served(from_folder: Served, name: str) -> None:
+    stray = from_folder.folder / "europe/ndvi.zarr" / name
+    stray.parent.mkdir(parents=True, exist_ok=True)
+    stray.write_text("{}")
+    try:
+        for method in ("GET", "HEAD"):
+            assert ask(from_folder.url, f"/europe/ndvi.zarr/{name}", method).status == 404
+    finally:
+        stray.unlink()
+
+
+def test_a_link_within_the_folder_is_not_followed(from_folder: Served) -> None:
+    frame = from_folder.folder / FRAME.lstrip("/")
+    moved = frame.rename(frame.with_name("moved"))
+    frame.symlink_to(moved)
+    try:
+        assert ask(from_folder.url, FRAME).status == 404
+    finally:
+        frame.unlink()
+        moved.rename(frame)
+
+
 def test_a_link_out_of_the_folder_is_not_followed(from_folder: Served, tmp_path: Path) -> None:
     (tmp_path / "elsewhere.json").write_text("{}")
     link = from_folder.folder / "europe/ndvi.zarr/elsewhere.json"
