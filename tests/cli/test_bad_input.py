@@ -166,6 +166,13 @@ USAGE = {
             "Eur\u00f6pe",
         )
     },
+    **{
+        f"a continent called {name}": (
+            ["convert", name, "--archive", "x"],
+            f"{name!r} cannot be archived: ndvi-archive serve has a page of that name",
+        )
+        for name in ("Pages", "viewer", "Browser", "API")
+    },
     "an address that is none": (
         ["convert", "Europe", "--archive", "x", "--api-url", "ftp://example.com"],
         "'ftp://example.com' is not an http or https address",
