@@ -7,8 +7,10 @@ shows fewer frames than the store has, and items that nothing leads to yet, are 
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import product
 from typing import Any
 
 from etl.catalog.documents import documents
@@ -32,35 +34,33 @@ def first_frames(inventory: Inventory, count: int) -> Inventory:
     return replace(inventory, columns={name: values[:count] for name, values in inventory.columns.items()})
 
 
-@dataclass(frozen=True)
 class Versions:
-    """The documents of a continent as they can be: a run replaces them one after the other.
+    """The documents of a continent as they can be: a run replaces them one after the other."""
 
-    Attributes:
-        inventory: the committed frames.
-        shown: how many of them the collection shows.
-        style: how the collection says that it was published.
-        texts: describe frames by the texts that the collection has, and by those that the next run gives it.
-    """
+    def __init__(self, inventory: Inventory, shown: int, style: Style, texts: Sequence[Describe]) -> None:
+        """Remember what they are made of.
 
-    inventory: Inventory
-    shown: int
-    style: Style
-    texts: Sequence[Describe]
-    _files: dict[tuple[int, int], dict[str, bytes]] = field(default_factory=dict)
+        Args:
+            inventory: the committed frames.
+            shown: how many of them the collection shows.
+            style: how the collection says that it was published.
+            texts: describe frames by the texts that the collection has, and by those the next run gives it.
+        """
+        self.inventory, self.shown, self.style, self._texts = inventory, shown, style, texts
+        self._described = cache(lambda count, index: texts[index](first_frames(inventory, count)))
+        self._files = cache(lambda count, index: documents(self._described(count, index)))
 
-    def described(self, *counts: int) -> Iterator[tuple[tuple[int, int], Surroundings]]:
+    def _names(self, counts: Iterable[int]) -> Iterator[tuple[int, int]]:
+        usable = (count for count in counts if self.shown <= count <= len(self.inventory))
+        return product(dict.fromkeys(usable), range(len(self._texts)))
+
+    def described(self, *counts: int) -> Iterator[Surroundings]:
         """The first frames by each of the texts, of every count that can be."""
-        for count in dict.fromkeys(count for count in counts if self.shown <= count <= len(self.inventory)):
-            for index, describe in enumerate(self.texts):
-                yield (count, index), describe(first_frames(self.inventory, count))
+        return (self._described(*name) for name in self._names(counts))
 
     def files(self, *counts: int) -> Iterator[dict[str, bytes]]:
         """Their documents by key."""
-        for name, around in self.described(*counts):
-            if name not in self._files:
-                self._files[name] = documents(around)
-            yield self._files[name]
+        return (self._files(*name) for name in self._names(counts))
 
 
 def check_items(
@@ -114,7 +114,13 @@ def _check_documents(versions: Versions, verdict: Verdict) -> dict[str, int]:
         elif key in shown or _is_linked(key, there):
             verdict.found("catalog", MISSING, key)
     items = {item_key(inventory, position): position for position in range(len(inventory))}
-    return {key: position for key, position in items.items() if key in shown or there[key] is not None}
+    items = {key: position for key, position in items.items() if key in shown or there[key] is not None}
+    # A run that gives all of them other texts has the collection to write next.
+    if not verdict.findings and not any(there[key] in (shown.get(key), most[key]) for key in items):
+        verdict.found(
+            "catalog", f"has other texts than its items; {REMEDY}", f"{inventory.folder}/{COLLECTION}"
+        )
+    return items
 
 
 def _check_document(versions: Versions, key: str, data: bytes, verdict: Verdict) -> None:
@@ -195,7 +201,7 @@ def _check_rows(versions: Versions, key: str, data: bytes, verdict: Verdict) -> 
         return
     count = len(rows) if versions.shown <= len(rows) <= len(versions.inventory) else versions.shown
     candidates = []
-    for _, around in versions.described(count):
+    for around in versions.described(count):
         built = build_export(around)
         if built == data:
             return
