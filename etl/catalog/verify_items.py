@@ -15,7 +15,7 @@ from typing import Any
 
 from etl.catalog.documents import documents
 from etl.catalog.export import build_export, read_export
-from etl.catalog.items import Surroundings, is_ours, item_key, items_folder, months, years
+from etl.catalog.items import Surroundings, is_ours, item_key, items_folder, month_key, months, years
 from etl.catalog.publish_items import known_keys
 from etl.catalog.style import EXPORT, Style, can_export
 from etl.catalog.verify_quicklooks import MISSING, REMEDY, check_item_quicklooks
@@ -115,11 +115,11 @@ def _check_documents(versions: Versions, verdict: Verdict) -> dict[str, int]:
             verdict.found("catalog", MISSING, key)
     items = {item_key(inventory, position): position for position in range(len(inventory))}
     items = {key: position for key, position in items.items() if key in shown or there[key] is not None}
-    # A run that gives all of them other texts has the collection to write next.
-    if not verdict.findings and not any(there[key] in (shown.get(key), most[key]) for key in items):
-        verdict.found(
-            "catalog", f"has other texts than its items; {REMEDY}", f"{inventory.folder}/{COLLECTION}"
-        )
+    # A run that gives new texts to all of these has only the collection left to write.
+    below = [*items, *(month_key(inventory.folder, month) for month in months(inventory))]
+    if not verdict.findings and not any(there[key] in (shown.get(key), most[key]) for key in below):
+        what = "has other texts than its items; the next run of convert writes it anew"
+        verdict.found("catalog", what, f"{inventory.folder}/{COLLECTION}")
     return items
 
 

@@ -26,22 +26,21 @@ _WORKERS = min(4, os.cpu_count() or 1)
 """Frames drawn at a time; each takes about three times its size, 300 MB where it has 46 million pixels."""
 
 
-def check_quicklooks(inventory: Inventory, shown: Inventory, verdict: Verdict, *, with_pixels: bool) -> None:
-    """Check that the collection's quicklooks are whole images of the right size, and show what they should.
+def check_quicklooks(inventory: Inventory, verdict: Verdict, *, with_pixels: bool) -> None:
+    """Check that the collection's quicklooks are whole images of the right size.
 
     Args:
-        inventory: the committed frames.
-        shown: those that the collection shows; a run that goes on can have drawn the newer ones already.
+        inventory: the committed frames that the collection shows, at least one.
         verdict: takes what is found.
         with_pixels: draw them and compare them.
 
     Raises:
         StorageError: The storage refuses to be read.
     """
-    frames = {shown_frame(each) for each in (shown, inventory)} if with_pixels else set()
+    position = shown_frame(inventory) if with_pixels else None
     for name, longest in ((OVERVIEW, OVERVIEW_PIXELS), (THUMBNAIL, THUMBNAIL_PIXELS)):
         key = f"{inventory.folder}/{name}"
-        if fault := _fault(inventory, key, longest, frames):
+        if fault := _fault(inventory, key, longest, position):
             verdict.found("catalog", fault, key)
 
 
@@ -69,7 +68,7 @@ def check_item_quicklooks(
         key = image_key(item)
         if key not in present:
             return MISSING
-        return _fault(inventory, key, ITEM_PIXELS, {items[item]}) if progress else None
+        return _fault(inventory, key, ITEM_PIXELS, items[item]) if progress else None
 
     with ThreadPoolExecutor(_WORKERS) as pool:
         for done, (item, what) in enumerate(zip(items, pool.map(fault, items), strict=True), 1):
@@ -79,8 +78,8 @@ def check_item_quicklooks(
                 progress(done, len(items))
 
 
-def _fault(inventory: Inventory, key: str, longest: int, frames: Collection[int]) -> str | None:
-    """What is wrong with a quicklook of one of some frames; without any its pixels are not compared."""
+def _fault(inventory: Inventory, key: str, longest: int, position: int | None) -> str | None:
+    """The fault of a quicklook; without a position its pixels are not compared."""
     data = inventory.store.get(key)
     if data is None:
         return MISSING
@@ -89,7 +88,7 @@ def _fault(inventory: Inventory, key: str, longest: int, frames: Collection[int]
         return f"is no whole PNG image; {REMEDY}"
     if shape != expected:
         return f"has {shape[1]} × {shape[0]} pixels, not {expected[1]} × {expected[0]}; {REMEDY}"
-    if frames and not any(_shows(data, inventory, position, longest) for position in frames):
+    if position is not None and not _shows(data, inventory, position, longest):
         return f"does not show the frame that the catalog says; {REMEDY}"
     return None
 

@@ -12,6 +12,7 @@ import pytest
 from etl.catalog.publish import publish
 from etl.catalog.quicklook import encode_png
 from etl.catalog.style import Choices
+from etl.catalog.templates import shipped_templates
 from etl.catalog.verify import check_catalog, check_collection
 from etl.errors import StorageError
 from etl.load.folder import LocalFolder
@@ -168,6 +169,37 @@ def test_items_of_a_run_that_was_cut_anywhere_are_no_damage(published: Continent
         findings = [finding for finding in verdict.findings if not finding.where.endswith(("w.png", "l.png"))]
         assert findings == [], left
         assert any("4 of 6 frames" in note for note in verdict.notes)
+
+
+@pytest.mark.parametrize("first", [2, 4, 7])
+@pytest.mark.parametrize("second", [1, 3])
+def test_items_of_two_runs_that_were_cut_are_no_damage(
+    published: Continent, tmp_path: Path, first: int, second: int
+) -> None:
+    store = Cut(tmp_path / "cut")
+    shutil.copytree(published.store.root, store.root)
+    continent = Continent(store, "Europe", published.grid)
+    for left in (first, second):
+        store.left = 1000
+        continent.append(["S3B", "S3A"])
+        store.left = left
+        with pytest.raises(StorageError):
+            publish(store, "europe")
+    assert verified(continent).findings == []
+
+
+def test_items_that_a_run_was_giving_other_texts_are_no_damage(published: Continent, tmp_path: Path) -> None:
+    templates = tmp_path / "templates"
+    shutil.copytree(shipped_templates(), templates)
+    texts = {"id": "green", "title": "Green", "summaries": {"instruments": ["olci"]}}
+    edit(templates / "collection.json", lambda document: document.update(texts))
+    publish(published.store, "europe", templates)
+    item = published.store.root / f"{ITEM}.json"
+    before = item.read_bytes()
+    with pytest.raises(StorageError):
+        publish(Cut(published.store.root), "europe")
+    assert item.read_bytes() != before
+    assert verified(published).findings == []
 
 
 def test_a_first_run_with_items_that_was_cut_is_a_note(europe: Continent) -> None:
