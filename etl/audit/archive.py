@@ -118,7 +118,11 @@ def _audit_continent(store: Store, folder: str, task: Task, progress: Told) -> A
     keys = [root_key(folder), f"{folder}/{COLLECTION}"]
     for _ in range(_ATTEMPTS):
         found, snapshot, damaged, inventory = _settled(
-            store, keys, [folder], lambda: _structure(store, folder, task), lambda result: result[0].verdict
+            store,
+            keys,
+            [folder],
+            lambda: _structure(store, folder, task, progress),
+            lambda result: result[0].verdict,
         )
         if snapshot is None:
             break
@@ -136,7 +140,7 @@ def _audit_continent(store: Store, folder: str, task: Task, progress: Told) -> A
 
 
 def _structure(
-    store: Store, folder: str, task: Task
+    store: Store, folder: str, task: Task, progress: Told
 ) -> tuple[Audit, Snapshot | None, set[int], Inventory | None]:
     """All of a continent but its frames' values."""
     found = Audit(folder, folder)
@@ -152,7 +156,9 @@ def _structure(
             "the STAC files were not compared: the store's metadata have to be repaired before"
         )
     elif inventory is not None and len(inventory):
-        check_collection(inventory, found.verdict, task.templates, with_pixels=not task.quick)
+        check_collection(
+            inventory, found.verdict, task.templates, with_pixels=not task.quick, progress=progress
+        )
     return found, snapshot, damaged, inventory
 
 

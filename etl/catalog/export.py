@@ -1,7 +1,7 @@
 """All items of a continent in one STAC-GeoParquet file, for search without a server."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,20 +14,18 @@ Document = dict[str, Any]
 Result = TypeVar("Result")
 
 
-def build_export(around: Surroundings, positions: Sequence[int] | None = None) -> bytes:
+def build_export(around: Surroundings) -> bytes:
     """The file of all items; equal items give equal bytes.
 
     Their links lead from the file's own place. The library `rustac` must be installed.
 
     Args:
         around: what the items are within.
-        positions: positions of their frames; None is all.
     """
     import rustac  # noqa: PLC0415 - an extra of the package
 
     key = f"{around.inventory.folder}/{EXPORT}"
-    chosen = range(len(around.inventory)) if positions is None else positions
-    items = [build_item(around, position, key) for position in chosen]
+    items = [build_item(around, position, key) for position in range(len(around.inventory))]
 
     async def write(path: Path) -> None:
         await rustac.write(str(path), items, format="geoparquet")

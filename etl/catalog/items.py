@@ -19,7 +19,7 @@ from etl.catalog.assets import COLOURS, CRS, STORE_TITLE, ZARR_MEDIA_TYPE, proje
 from etl.catalog.extensions import OF_ITEMS
 from etl.catalog.quicklook import quicklook_shape
 from etl.catalog.resolution import ground_sample_distance
-from etl.catalog.style import ITEMS
+from etl.catalog.style import ITEMS, Style
 from etl.catalog.values import iso, platform, shortest
 from etl.load.inventory import CATALOG, COLLECTION, Inventory
 
@@ -40,13 +40,18 @@ class Surroundings:
         inventory: the committed frames.
         collection: their collection, as it is or will be written.
         catalog_title: title of the archive's catalog.
-        address: where links lead.
+        style: how they are catalogued.
     """
 
     inventory: Inventory
     collection: Mapping[str, Any]
     catalog_title: str
-    address: Address
+    style: Style
+
+    @property
+    def address(self) -> Address:
+        """Where links lead."""
+        return self.style.address
 
     @cached_property
     def said(self) -> Document:

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from etl.catalog.collection import OVERVIEW, THUMBNAIL, build_collection, shown_frame
-from etl.catalog.documents import put_changed, to_json
+from etl.catalog.collection import OVERVIEW, THUMBNAIL, shown_frame
+from etl.catalog.documents import describe, put_changed, to_json
 from etl.catalog.export import build_export
 from etl.catalog.items import Surroundings, is_ours, items_folder
 from etl.catalog.publish_items import Told, known_keys, publish_items, remove_stale
@@ -68,12 +68,11 @@ def publish(
     if inventory is None or len(inventory) == 0:
         raise UsageError(f"{store.location(folder)} holds no archived frames", "archive some first")
 
-    collection = build_collection(inventory, collection_template, catalog_title, style)
-    around = Surroundings(inventory, collection.to_dict(transform_hrefs=False), catalog_title, style.address)
+    around = describe(inventory, collection_template, catalog_title, style)
     written = 0
-    if not _is_published(inventory, style, to_json(collection)):
-        written += _write_below(around, style, told)
-        written += put_changed(store, f"{folder}/{COLLECTION}", to_json(collection))
+    if not _is_published(around):
+        written += _write_below(around, told)
+        written += put_changed(store, f"{folder}/{COLLECTION}", to_json(around.collection))
         _remove_stale(inventory, style)
     with store.lease("", _PATIENCE):
         store.clear_partial("")
@@ -82,10 +81,11 @@ def publish(
     return written
 
 
-def _is_published(inventory: Inventory, style: Style, collection: bytes) -> bool:
+def _is_published(around: Surroundings) -> bool:
     """Whether the collection is there as it should be, and what it leads to; that was written before it."""
+    inventory, style = around.inventory, around.style
     store, folder = inventory.store, inventory.folder
-    if store.get(f"{folder}/{COLLECTION}") != collection:
+    if store.get(f"{folder}/{COLLECTION}") != to_json(around.collection):
         return False
     names = [OVERVIEW, THUMBNAIL, *([EXPORT] if style.exported else [])]
     if not set(names) <= set(store.names(folder)):
@@ -94,9 +94,9 @@ def _is_published(inventory: Inventory, style: Style, collection: bytes) -> bool
     return known == {key for key in store.keys(items_folder(folder)) if is_ours(folder, key)}
 
 
-def _write_below(around: Surroundings, style: Style, told: Told | None) -> int:
+def _write_below(around: Surroundings, told: Told | None) -> int:
     """Write what the collection leads to."""
-    inventory = around.inventory
+    inventory, style = around.inventory, around.style
     written = publish_items(around, told) if style.items == "frame" else 0
     if style.exported:
         written += put_changed(inventory.store, f"{inventory.folder}/{EXPORT}", build_export(around))

@@ -8,12 +8,11 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from etl.catalog.documents import put_changed, to_json
+from etl.catalog.documents import documents, put_changed
 from etl.catalog.items import (
     ITEM_PIXELS,
     Document,
     Surroundings,
-    build_item,
     image_key,
     is_ours,
     item_key,
@@ -23,7 +22,6 @@ from etl.catalog.items import (
     year_key,
     years,
 )
-from etl.catalog.periods import build_month, build_year, digest
 from etl.catalog.quicklook import quicklook
 from etl.load.inventory import Inventory
 from etl.load.stores import Store
@@ -53,12 +51,12 @@ def publish_items(around: Surroundings, told: Told | None = None) -> int:
         IncompatibleError: A frame that is to be drawn is damaged.
         StorageError: The storage refuses a read or a write.
     """
-    inventory = around.inventory
+    inventory, files = around.inventory, documents(around)
     present = set(inventory.store.keys(items_folder(inventory.folder)))
     missing = {
         month: positions
         for month, positions in months(inventory).items()
-        if not _is_published(around, month, positions, present)
+        if not _is_published(inventory, month, positions, files, present)
     }
     done, planned = 0, sum(map(len, missing.values()))
 
@@ -71,11 +69,12 @@ def publish_items(around: Surroundings, told: Told | None = None) -> int:
     if told and planned:
         told(0, planned)
     written = sum(
-        _publish_month(around, month, positions, present, one_done) for month, positions in missing.items()
+        _publish_month(inventory, month, positions, files, present, one_done)
+        for month, positions in missing.items()
     )
-    for year, its_months in years(inventory).items():
-        data = to_json(build_year(around, year, its_months))
-        written += put_changed(inventory.store, year_key(inventory.folder, year), data)
+    for year in years(inventory):
+        key = year_key(inventory.folder, year)
+        written += put_changed(inventory.store, key, files[key])
     return written
 
 
@@ -120,46 +119,43 @@ def known_keys(inventory: Inventory) -> Iterable[str]:
         yield from (key, image_key(key))
 
 
-def _files(around: Surroundings, positions: list[int]) -> dict[str, bytes]:
-    """The items of frames as they are to be, by key."""
-    return {
-        item_key(around.inventory, position): to_json(build_item(around, position)) for position in positions
-    }
-
-
-def _month(around: Surroundings, month: str, positions: list[int], files: Mapping[str, bytes]) -> bytes:
-    return to_json(build_month(around, month, positions, digest(files.values())))
-
-
-def _is_published(around: Surroundings, month: str, positions: list[int], present: set[str]) -> bool:
+def _is_published(
+    inventory: Inventory,
+    month: str,
+    positions: Iterable[int],
+    files: Mapping[str, bytes],
+    present: set[str],
+) -> bool:
     """Whether a month and its items are there as they should be."""
-    inventory = around.inventory
-    own, files = month_key(inventory.folder, month), _files(around, positions)
-    if not {own, *files, *map(image_key, files)} <= present:
+    own, items = month_key(inventory.folder, month), [item_key(inventory, each) for each in positions]
+    if not {own, *items, *map(image_key, items)} <= present:
         return False
-    return inventory.store.get(own) == _month(around, month, positions, files)
+    return inventory.store.get(own) == files[own]
 
 
-def _publish_month(
-    around: Surroundings, month: str, positions: list[int], present: set[str], one_done: Callable[[], None]
+def _publish_month(  # noqa: PLR0917
+    inventory: Inventory,
+    month: str,
+    positions: Iterable[int],
+    files: Mapping[str, bytes],
+    present: set[str],
+    one_done: Callable[[], None],
 ) -> int:
-    inventory = around.inventory
-    store, files = inventory.store, _files(around, positions)
+    store, own = inventory.store, month_key(inventory.folder, month)
     written = 0
     redescribed = {}
-    for position, (key, data) in zip(positions, files.items(), strict=True):
-        item = build_item(around, position)
+    for position in positions:
+        key = item_key(inventory, position)
         found = store.get(key) if key in present else None
-        if image_key(key) not in present or not _shows_same(found, item):
+        if image_key(key) not in present or not _shows_same(found, files[key]):
             raise_if_asked()
-            written += _draw(inventory, position, key, data)
-        elif found != data:
-            redescribed[key] = data
+            written += _draw(inventory, position, key, files[key])
+        elif found != files[key]:
+            redescribed[key] = files[key]
         one_done()
-    catalog = _month(around, month, positions, files)
     store.put_all(redescribed)
-    store.put(month_key(inventory.folder, month), catalog)
-    return written + sum(map(len, redescribed.values())) + len(catalog)
+    store.put(own, files[own])
+    return written + sum(map(len, redescribed.values())) + len(files[own])
 
 
 def _draw(inventory: Inventory, position: int, key: str, item: bytes) -> int:
@@ -169,12 +165,12 @@ def _draw(inventory: Inventory, position: int, key: str, item: bytes) -> int:
     return written + put_changed(inventory.store, key, item)
 
 
-def _shows_same(found: bytes | None, item: Document) -> bool:
+def _shows_same(found: bytes | None, item: bytes) -> bool:
     """Whether the item that is there is of the same pixels, and its quicklook of the same size."""
     if found is None:
         return False
     try:
-        return _look(json.loads(found)) == _look(item)
+        return _look(json.loads(found)) == _look(json.loads(item))
     except (ValueError, LookupError, TypeError):
         return False
 

@@ -86,7 +86,7 @@ def style_of(document: Mapping[str, Any], key: str) -> Style:
     return Style(
         items=items if items in ("none", "frame") else None,
         geoparquet=geoparquet if isinstance(geoparquet, bool) else None,
-        exported=isinstance(assets, Mapping) and ITEMS in assets,
+        exported=items == "frame" and geoparquet is True and isinstance(assets, Mapping) and ITEMS in assets,
         address=Address(href.removesuffix(f"/{key}") if href.endswith(f"/{key}") else None),
     )
 

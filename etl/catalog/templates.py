@@ -72,6 +72,14 @@ class Template:
         return values[name]
 
 
+class Published(Template):
+    """Texts as a document that was published has them: what looks like a placeholder there is none."""
+
+    def fill(self, values: Mapping[str, str]) -> dict[str, Any]:
+        """The document as it is."""
+        return dict(self.document)
+
+
 def shipped_templates() -> Path:
     """The folder of the templates that come with the program, in a checkout or an installed package."""
     package = Path(__file__).parents[1]

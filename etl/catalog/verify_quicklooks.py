@@ -1,6 +1,9 @@
-"""The quicklooks against the frame they show."""
+"""The quicklooks against the frames they show."""
 
+import os
 import zlib
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import av
@@ -8,72 +11,95 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etl.catalog.collection import OVERVIEW, THUMBNAIL, shown_frame
+from etl.catalog.items import ITEM_PIXELS, image_key
 from etl.catalog.quicklook import OVERVIEW_PIXELS, THUMBNAIL_PIXELS, quicklook, quicklook_shape
 from etl.errors import IncompatibleError
 from etl.load.inventory import Inventory
 from etl.load.verify.findings import Verdict
 
+MISSING = "is missing; the next run of convert writes it anew"
 REMEDY = "remove it, then run convert"
 """How what is derived, and damaged, is made anew."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_WORKERS = min(4, os.cpu_count() or 1)
+"""Frames drawn at a time; each takes about three times its size, 300 MB where it has 46 million pixels."""
 
 
 def check_quicklooks(inventory: Inventory, verdict: Verdict, *, with_pixels: bool) -> None:
-    """Check that the quicklooks are whole images of the right size.
+    """Check that the collection's quicklooks are whole images of the right size.
 
     Args:
         inventory: the committed frames that the collection shows, at least one.
         verdict: takes what is found.
-        with_pixels: draw them anew and compare them.
+        with_pixels: draw them and compare them.
 
     Raises:
         StorageError: The storage refuses to be read.
     """
-    values = sound_frame(inventory, shown_frame(inventory)) if with_pixels else None
+    position = shown_frame(inventory) if with_pixels else None
     for name, longest in ((OVERVIEW, OVERVIEW_PIXELS), (THUMBNAIL, THUMBNAIL_PIXELS)):
-        check_quicklook(inventory, f"{inventory.folder}/{name}", longest, values, verdict)
+        key = f"{inventory.folder}/{name}"
+        if fault := _fault(inventory, key, longest, position):
+            verdict.found("catalog", fault, key)
 
 
-def check_quicklook(
-    inventory: Inventory, key: str, longest: int, values: NDArray[np.int16] | None, verdict: Verdict
+def check_item_quicklooks(
+    inventory: Inventory,
+    items: Mapping[str, int],
+    present: Collection[str],
+    verdict: Verdict,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Check that a quicklook is a whole image of the right size.
+    """Check that every item has its quicklook, and that it shows the item's frame.
 
     Args:
         inventory: the committed frames.
-        key: the quicklook's key.
-        longest: length of its longer side in pixels, at most.
-        values: the frame it should show; None is not to compare its pixels.
+        items: positions of the frames by key of their items.
+        present: keys of what is there.
         verdict: takes what is found.
+        progress: called with the number of quicklooks that are compared, and of all; None leaves them unread.
 
     Raises:
         StorageError: The storage refuses to be read.
     """
+
+    def fault(item: str) -> str | None:
+        key = image_key(item)
+        if key not in present:
+            return MISSING
+        return _fault(inventory, key, ITEM_PIXELS, items[item]) if progress else None
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for done, (item, what) in enumerate(zip(items, pool.map(fault, items), strict=True), 1):
+            if what:
+                verdict.found("catalog", what, image_key(item))
+            if progress:
+                progress(done, len(items))
+
+
+def _fault(inventory: Inventory, key: str, longest: int, position: int | None) -> str | None:
+    """The fault of a quicklook; without a position its pixels are not compared."""
     data = inventory.store.get(key)
     if data is None:
-        verdict.found("catalog", "is missing; the next run of convert writes it anew", key)
-        return
-    shape = _png_shape(data)
-    expected = quicklook_shape(inventory.grid.rows, inventory.grid.columns, longest)
+        return MISSING
+    shape, expected = _png_shape(data), quicklook_shape(inventory.grid.rows, inventory.grid.columns, longest)
     if shape is None:
-        verdict.found("catalog", f"is no whole PNG image; {REMEDY}", key)
-    elif shape != expected:
-        verdict.found(
-            "catalog",
-            f"has {shape[1]} × {shape[0]} pixels, not {expected[1]} × {expected[0]}; {REMEDY}",
-            key,
-        )
-    elif values is not None and not _shows(data, quicklook(values, longest)):
-        verdict.found("catalog", f"does not show the frame that the catalog says; {REMEDY}", key)
+        return f"is no whole PNG image; {REMEDY}"
+    if shape != expected:
+        return f"has {shape[1]} × {shape[0]} pixels, not {expected[1]} × {expected[0]}; {REMEDY}"
+    if position is not None and not _shows(data, inventory, position, longest):
+        return f"does not show the frame that the catalog says; {REMEDY}"
+    return None
 
 
-def sound_frame(inventory: Inventory, position: int) -> NDArray[np.int16] | None:
-    """A frame's values, or None where they are not those that were archived."""
+def _shows(data: bytes, inventory: Inventory, position: int, longest: int) -> bool:
+    """Whether a PNG shows a frame, packed by any version of the encoder; a damaged one is not compared."""
     try:
-        return inventory.frame(position)
+        expected = quicklook(inventory.frame(position), longest)
     except IncompatibleError:
-        return None
+        return True
+    return data == expected or np.array_equal(_pixels(data), _pixels(expected))
 
 
 def _png_shape(data: bytes) -> tuple[int, int] | None:
@@ -90,11 +116,6 @@ def _png_shape(data: bytes) -> tuple[int, int] | None:
     if place != len(data) or kinds[:1] != [b"IHDR"] or kinds[-1:] != [b"IEND"] or b"IDAT" not in kinds:
         return None
     return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
-
-
-def _shows(data: bytes, expected: bytes) -> bool:
-    """Whether two PNG files show the same: another version of the encoder can pack it otherwise."""
-    return data == expected or np.array_equal(_pixels(data), _pixels(expected))
 
 
 def _pixels(data: bytes) -> NDArray[np.generic]:

@@ -11,7 +11,9 @@ from etl.catalog import style
 from etl.catalog.export import read_export
 from etl.catalog.publish import publish
 from etl.catalog.style import Choices
+from etl.catalog.verify import check_collection
 from etl.errors import UsageError
+from etl.load.verify.findings import Verdict
 
 from .archives import NO_DATA, Continent
 from .reading import read_json
@@ -93,6 +95,10 @@ def test_without_the_library_the_next_run_leaves_it_out_and_the_one_after_makes_
     path = europe.path / "items.parquet"
     with monkeypatch.context() as without:
         without.setattr(style, "_LIBRARY", "a_library_that_nobody_has")
+        verdict = Verdict()
+        check_collection(europe.inventory, verdict, with_pixels=True)
+        assert verdict.findings == []
+        assert [note.split(":")[0] for note in verdict.notes] == ["europe/items.parquet was not read"]
         europe.append(["S3B"])
         publish(europe.store, "europe")
         assert "ndvi-archive[geoparquet]" in caplog.text
