@@ -70,9 +70,7 @@ def publish_items(around: Surroundings, told: Told | None = None) -> int:
 
     if told and planned:
         told(0, planned)
-    written = sum(
-        _publish_month(around, month, positions, present, one_done) for month, positions in missing.items()
-    )
+    written = sum(_publish_month(around, month, positions, one_done) for month, positions in missing.items())
     for year, its_months in years(inventory).items():
         data = to_json(build_year(around, year, its_months))
         written += put_changed(inventory.store, year_key(inventory.folder, year), data)
@@ -102,11 +100,8 @@ def remove_stale(store: Store, folder: str, inventory: Inventory | None) -> None
             f", as do {len(others) - 1} more" if len(others) > 1 else "",
             extra={"event": "others_among_items", "fields": {"keys": sorted(others)}},
         )
-    elif inventory is None:
-        store.delete(items_folder(folder))
-        return
-    for key in sorted(present - known - others):
-        store.delete(key)
+    # By name: what a listing does not show may be of others, too.
+    store.remove(sorted(present - known - others))
 
 
 def known_keys(inventory: Inventory) -> Iterable[str]:
@@ -141,16 +136,17 @@ def _is_published(around: Surroundings, month: str, positions: list[int], presen
 
 
 def _publish_month(
-    around: Surroundings, month: str, positions: list[int], present: set[str], one_done: Callable[[], None]
+    around: Surroundings, month: str, positions: list[int], one_done: Callable[[], None]
 ) -> int:
     inventory = around.inventory
     store, files = inventory.store, _files(around, positions)
+    absent = set(store.missing([*files, *map(image_key, files)]))
     written = 0
     redescribed = {}
     for position, (key, data) in zip(positions, files.items(), strict=True):
         item = build_item(around, position)
-        found = store.get(key) if key in present else None
-        if image_key(key) not in present or not _shows_same(found, item):
+        found = None if key in absent else store.get(key)
+        if image_key(key) in absent or not _shows_same(found, item):
             raise_if_asked()
             written += _draw(inventory, position, key, data)
         elif found != data:

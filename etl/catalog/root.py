@@ -10,6 +10,7 @@ import pystac
 from etl.catalog.address import Address
 from etl.catalog.templates import Template
 from etl.errors import ArchiveError
+from etl.load.continents import continent_folders
 from etl.load.inventory import CATALOG, COLLECTION, read_inventory
 from etl.load.stores import Store
 
@@ -38,7 +39,7 @@ def find_children(store: Store) -> list[Child]:
         StorageError: The archive's root cannot be read.
     """
     children = []
-    for folder in store.folders():
+    for folder in continent_folders(store):
         try:
             if read_inventory(store, folder) is None:
                 continue
