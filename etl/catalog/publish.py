@@ -77,7 +77,7 @@ def publish(
         _remove_stale(inventory, style)
     with store.lease("", _PATIENCE):
         store.clear_partial("")
-        catalog = build_catalog(find_children(store), catalog_template, style.address)
+        catalog = build_catalog(find_children(store, folder), catalog_template, style.address)
         written += put_changed(store, CATALOG, to_json(catalog))
     return written
 

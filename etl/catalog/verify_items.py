@@ -53,6 +53,9 @@ def check_items(
     present = set(inventory.store.keys(items_folder(inventory.folder)))
     found = Verdict()
     if style.items == "frame":
+        # What a listing lacks can be there all the same.
+        unlisted = set(known_keys(inventory)) - present
+        present |= unlisted - set(inventory.store.missing(unlisted))
         published = list(_check_months(around, shown, present, found))
         _check_years(around, shown, present, found)
         if with_pixels:
