@@ -12,6 +12,7 @@ from etl.catalog.templates import check_templates
 from etl.catalog.verify import check_catalog, check_collection
 from etl.errors import ArchiveError, IncompatibleError
 from etl.load.absent import no_archive, no_continent
+from etl.load.continents import continent_folders
 from etl.load.holder import LEASE
 from etl.load.inventory import CATALOG, COLLECTION, GROUP, Inventory, folder_of, read_inventory
 from etl.load.stores import Store
@@ -97,12 +98,12 @@ def audit(store: Store, task: Task, progress: Told) -> tuple[list[Audit], Verdic
         check_catalog(store, verdict, task.templates)
         return verdict
 
-    keys = [CATALOG, *(f"{folder}/{COLLECTION}" for folder in store.folders())]
+    keys = [CATALOG, *(f"{folder}/{COLLECTION}" for folder in continent_folders(store))]
     return audits, _settled(store, keys, ["", *folders], look, lambda verdict: verdict)
 
 
 def _folders(store: Store, continent: str | None) -> list[str]:
-    folders = [folder_of(continent)] if continent is not None else store.folders()
+    folders = [folder_of(continent)] if continent is not None else continent_folders(store)
     signs = (GROUP, COLLECTION, LEASE)
     begun = [folder for folder in folders if any(store.exists(f"{folder}/{sign}") for sign in signs)]
     # A whole archive inside another has a lease as well, and a catalog.

@@ -76,7 +76,7 @@ def publish(
         _remove_stale(inventory, style)
     with store.lease("", _PATIENCE):
         store.clear_partial("")
-        catalog = build_catalog(find_children(store), catalog_template, style.address)
+        catalog = build_catalog(find_children(store, folder), catalog_template, style.address)
         written += put_changed(store, CATALOG, to_json(catalog))
     return written
 
@@ -88,9 +88,10 @@ def _is_published(around: Surroundings) -> bool:
     if store.get(f"{folder}/{COLLECTION}") != to_json(around.collection):
         return False
     names = [OVERVIEW, THUMBNAIL, *([EXPORT] if style.exported else [])]
-    if not set(names) <= set(store.names(folder)):
+    if store.missing(f"{folder}/{name}" for name in names):
         return False
     known = set(known_keys(inventory)) if style.items == "frame" else set()
+    # Where a listing lacks some, they are looked at one by one.
     return known == {key for key in store.keys(items_folder(folder)) if is_ours(folder, key)}
 
 
@@ -123,4 +124,4 @@ def _write_quicklooks(inventory: Inventory) -> int:
 def _remove_stale(inventory: Inventory, style: Style) -> None:
     remove_stale(inventory.store, inventory.folder, inventory if style.items == "frame" else None)
     if not style.exported:
-        inventory.store.delete(f"{inventory.folder}/{EXPORT}")
+        inventory.store.remove([f"{inventory.folder}/{EXPORT}"])

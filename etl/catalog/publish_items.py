@@ -69,8 +69,7 @@ def publish_items(around: Surroundings, told: Told | None = None) -> int:
     if told and planned:
         told(0, planned)
     written = sum(
-        _publish_month(inventory, month, positions, files, present, one_done)
-        for month, positions in missing.items()
+        _publish_month(inventory, month, positions, files, one_done) for month, positions in missing.items()
     )
     for year in years(inventory):
         key = year_key(inventory.folder, year)
@@ -101,11 +100,8 @@ def remove_stale(store: Store, folder: str, inventory: Inventory | None) -> None
             f", as do {len(others) - 1} more" if len(others) > 1 else "",
             extra={"event": "others_among_items", "fields": {"keys": sorted(others)}},
         )
-    elif inventory is None:
-        store.delete(items_folder(folder))
-        return
-    for key in sorted(present - known - others):
-        store.delete(key)
+    # By name: what a listing does not show may be of others, too.
+    store.remove(sorted(present - known - others))
 
 
 def known_keys(inventory: Inventory) -> Iterable[str]:
@@ -133,21 +129,21 @@ def _is_published(
     return inventory.store.get(own) == files[own]
 
 
-def _publish_month(  # noqa: PLR0917
+def _publish_month(
     inventory: Inventory,
     month: str,
     positions: Iterable[int],
     files: Mapping[str, bytes],
-    present: set[str],
     one_done: Callable[[], None],
 ) -> int:
     store, own = inventory.store, month_key(inventory.folder, month)
+    keys = {position: item_key(inventory, position) for position in positions}
+    absent = set(store.missing([*keys.values(), *map(image_key, keys.values())]))
     written = 0
     redescribed = {}
-    for position in positions:
-        key = item_key(inventory, position)
-        found = store.get(key) if key in present else None
-        if image_key(key) not in present or not _shows_same(found, files[key]):
+    for position, key in keys.items():
+        found = None if key in absent else store.get(key)
+        if image_key(key) in absent or not _shows_same(found, files[key]):
             raise_if_asked()
             written += _draw(inventory, position, key, files[key])
         elif found != files[key]:

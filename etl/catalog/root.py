@@ -10,6 +10,7 @@ import pystac
 from etl.catalog.address import Address
 from etl.catalog.templates import Template
 from etl.errors import ArchiveError
+from etl.load.continents import continent_folders
 from etl.load.inventory import CATALOG, COLLECTION, read_inventory
 from etl.load.stores import Store
 
@@ -29,16 +30,20 @@ class Child:
     title: str
 
 
-def find_children(store: Store) -> list[Child]:
+def find_children(store: Store, published: str | None = None) -> list[Child]:
     """The archive's continents that have both committed frames and a collection, by folder name.
 
     One whose store is damaged is kept, with a warning in the log: others must not lose it from the catalog.
+
+    Args:
+        store: the archive's storage.
+        published: folder of a continent that has just been published, which listings may lack.
 
     Raises:
         StorageError: The archive's root cannot be read.
     """
     children = []
-    for folder in store.folders():
+    for folder in sorted({*continent_folders(store), *([published] if published else [])}):
         try:
             if read_inventory(store, folder) is None:
                 continue

@@ -81,6 +81,9 @@ def check_items(
     present = set(inventory.store.keys(items_folder(inventory.folder)))
     found = Verdict()
     if versions.style.items == "frame":
+        # What a listing lacks can be there all the same.
+        unlisted = set(known_keys(inventory)) - present
+        present |= unlisted - set(inventory.store.missing(unlisted))
         published = _check_documents(versions, found)
         check_item_quicklooks(inventory, published, present, found, progress if with_pixels else None)
     elif ours := [key for key in present if is_ours(inventory.folder, key)]:

@@ -20,7 +20,8 @@ from etl.demo.streams import publish
 from etl.errors import UsageError
 from etl.extract.auth import TOKEN_VARIABLE
 from etl.load.addresses import folder_at
-from etl.load.inventory import check_root, folder_of
+from etl.load.continents import check_root
+from etl.load.inventory import folder_of
 from etl.load.stores import open_store
 from etl.pipeline import Job, convert
 from etl.report import RunReport

@@ -13,6 +13,7 @@ from etl.cli.options import archive_option, continent_argument, json_option, opt
 from etl.cli.output import Output, say
 from etl.errors import IncompatibleError
 from etl.load.absent import no_archive, no_continent
+from etl.load.continents import continent_folders
 from etl.load.gaps import Gap, gaps
 from etl.load.generations import side_folder
 from etl.load.inventory import Inventory, folder_of, read_inventory
@@ -36,7 +37,7 @@ def info(output: Output, archive: str, continent: str | None, with_gaps: bool, a
     store = open_store(archive)
     figures: list[dict[str, Any]] = []
     damaged: list[IncompatibleError] = []
-    for folder in [folder_of(continent)] if continent is not None else store.folders():
+    for folder in [folder_of(continent)] if continent is not None else continent_folders(store):
         try:
             inventory = read_inventory(store, folder)
         except IncompatibleError as error:

@@ -12,7 +12,8 @@ from etl.cli.options import dry_run_option, endpoint_option, option, report_opti
 from etl.cli.output import Output, say
 from etl.config import MOST_AT_ONCE, ConfigError, load_config
 from etl.errors import ArchiveError, SomeFailedError, StorageError, UsageError
-from etl.load.inventory import check_root, folder_of
+from etl.load.continents import check_root
+from etl.load.inventory import folder_of
 from etl.load.runs import runs
 from etl.load.stores import open_store
 from etl.metrics import write_metrics

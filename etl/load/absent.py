@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from etl.errors import UsageError
+from etl.load.continents import linked_folders
 from etl.load.inventory import CATALOG, GROUP, ROOT, folder_of
 from etl.load.stores import Store
 
@@ -48,12 +49,7 @@ def archived_continents(store: Store) -> dict[str, str]:
 
 
 def _archived(store: Store) -> Iterator[tuple[str, str]]:
-    try:
-        links = json.loads(store.get(CATALOG) or b"")["links"]
-        folders = [link["href"].split("/")[-2] for link in links if link["rel"] == "child"]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return
-    for folder in folders:
+    for folder in linked_folders(store):
         try:
             name = json.loads(store.get(f"{folder}/{GROUP}/{ROOT}") or b"")["attributes"]["continent"]
         except (ValueError, LookupError, TypeError):

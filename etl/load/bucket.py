@@ -3,10 +3,11 @@
 While this process holds a folder's lease, an object there is only written if it is as this process last saw
 it, or as it was when the lease was taken: a writer that lost its lease without knowing (a machine that slept,
 a network that was away) cannot overwrite what the next one has committed. Removals and copies have no
-conditions; like all that is small they have a limit of time, and end before the lease they began under could.
+conditions: the lease is renewed before them, and like all that is small they have a limit of time, and end
+before the lease they began under could.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,10 +29,14 @@ from etl.load.holder import LEASE
 if TYPE_CHECKING:
     from obstore import GetResult, ListResult, ObjectMeta, PutMode, PutResult, UpdateVersion
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AT_ONCE = 16
-"""Requests under way at a time."""
+"""Objects that are written at a time."""
+
+_MANY_AT_ONCE = 32
+"""Requests without bytes of objects that are under way at a time."""
 
 _LARGE = 1 << 20
 """Bytes from which on an object may take long to be written."""
@@ -104,19 +109,20 @@ class Bucket:
 
     def put_all(self, objects: Mapping[str, bytes | memoryview], *, final: bool = False) -> None:
         """Write objects, several at a time."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            # Exhausted, so that the first error is raised.
-            list(pool.map(lambda item: self._put(*item), objects.items()))
+        _each(lambda item: self._put(*item), objects.items(), _AT_ONCE)
         if final:
             self._forget(*objects)
 
     def create_all(self, objects: Mapping[str, bytes | memoryview]) -> None:
         """Write objects, none of which is there yet unless as it would be written."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(lambda item: self._create(*item), objects.items()))
+        _each(lambda item: self._create(*item), objects.items(), _AT_ONCE)
 
-    def copy(self, source: str, target: str) -> None:
-        """Make the object at `source` an object at `target` too, without downloading it."""
+    def copy_all(self, objects: Mapping[str, str]) -> None:
+        """Make objects objects at other keys too, without downloading them, many at a time."""
+        self._confirm(objects)
+        _each(lambda item: self._copy(*item), objects.items())
+
+    def _copy(self, target: str, source: str) -> None:
         held = self._check(target)
         try:
             self._told("write", target, lambda: obstore.copy(self._store, source, target))
@@ -139,11 +145,21 @@ class Bucket:
         paths = [entry["path"] for entry in self._list(f"{prefix}/")]
         if self._head(prefix):
             paths.append(prefix)
+        self.remove(paths)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove objects, many with one request."""
+        paths = list(keys)
         for first in range(0, len(paths), _REMOVED_AT_ONCE):
             removed = paths[first : first + _REMOVED_AT_ONCE]
-            self._check(prefix)
-            self._told("remove", prefix, partial(obstore.delete, self._store, removed))
+            self._confirm(removed)
+            self._told("remove", removed[0], partial(obstore.delete, self._store, removed))
             self._forget(*removed)
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """The keys of which there is no object; many are asked for at a time."""
+        asked = list(keys)
+        return [key for key, there in zip(asked, _each(self._is_there, asked), strict=True) if not there]
 
     def exists(self, key: str) -> bool:
         """Whether there is an object of that name, or one below it."""
@@ -227,6 +243,7 @@ class Bucket:
         self._note(key, written)
 
     def _create(self, key: str, data: bytes | memoryview) -> None:
+        self._check(key)
         if self._tried(key, data, "create") is None and bytes(self._found(key).bytes()) != data:
             raise self._overtaken(key)
 
@@ -243,6 +260,12 @@ class Bucket:
         if held:
             held.lease.check()
         return held
+
+    def _confirm(self, keys: Iterable[str]) -> None:
+        """Make sure by a request that leases are held: what is changed then has no conditions."""
+        held = [self._holding(key) for key in keys]
+        for lease in {each.lease for each in held if each}:
+            lease.check(now=True)
 
     def _holding(self, key: str) -> _Held | None:
         return self._held.get(key.partition("/")[0] if "/" in key else "")
@@ -282,6 +305,10 @@ class Bucket:
 
     def _head(self, key: str) -> "ObjectMeta | None":
         return self._unless_missing(key, lambda: obstore.head(self._store, key))
+
+    def _is_there(self, key: str) -> bool:
+        # HEAD does not tell a missing bucket from a missing object.
+        return self._head(key) is not None or self.get(key) is not None
 
     def _level(self, prefix: str) -> "ListResult[Sequence[ObjectMeta]]":
         return self._told("read", prefix, lambda: obstore.list_with_delimiter(self._store, prefix or None))
@@ -325,3 +352,12 @@ class Bucket:
             raise refusal(verb, self.location(key), error) from None
         except (BaseError, OSError) as error:
             raise refusal(verb, self.location(key), error) from None
+
+
+def _each(
+    call: Callable[[Item], Result], items: Iterable[Item], at_once: int = _MANY_AT_ONCE
+) -> list[Result]:
+    """What a call returns for each of some items, a few calls being under way at a time."""
+    with ThreadPoolExecutor(at_once) as pool:
+        # Exhausted, so that the first error is raised; calls that have not begun are then left out.
+        return list(pool.map(call, items))

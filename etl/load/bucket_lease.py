@@ -110,14 +110,17 @@ class BucketLease:
             if not self._lost:
                 self._put(b"", self._version)
 
-    def check(self) -> None:
+    def check(self, *, now: bool = False) -> None:
         """Make sure that the lease is held, and will be for half of its lifetime.
+
+        Args:
+            now: ask the storage, whatever was so a moment ago.
 
         Raises:
             BusyError: It has passed to another process.
             StorageError: It cannot be renewed.
         """
-        if self._lost or _seconds() - self._renewed > self._lifetime / 2:
+        if now or self._lost or _seconds() - self._renewed > self._lifetime / 2:
             try:
                 self._renew()
             except (BaseError, OSError) as error:

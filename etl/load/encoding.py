@@ -5,7 +5,7 @@ holds the chunks of a frame in row-major order, and in the end their places: pai
 little-endian uint64, followed by the CRC-32C of these (Zarr 3's `sharding_indexed` codec, version 1.0).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import google_crc32c
@@ -100,6 +100,39 @@ def shard_index(places: Sequence[tuple[int, int]]) -> bytes:
 def frame_folder(document: Mapping[str, Any], position: int) -> str:
     """Where in the `ndvi` array's folder the objects of a frame are."""
     return f"c/{position}/" if document["chunk_key_encoding"]["name"] == "default" else f"{position}/"
+
+
+def frame_keys(document: Mapping[str, Any], position: int) -> list[str]:
+    """Keys in the `ndvi` array's folder of the objects of a frame."""
+    folder = frame_folder(document, position)
+    return [f"{folder}{'/'.join(map(str, place))}" for place in np.ndindex(*_counts(document)[1:])]
+
+
+def chunk_keys(documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Keys in a group of all objects that its arrays have: each frame and value has one, fill or not.
+
+    Args:
+        documents: metadata documents of the group's arrays, and of the groups in it, by name.
+    """
+    return [
+        f"{name}/{key}"
+        for name, document in documents.items()
+        if document["node_type"] == "array"
+        for key in _keys_of_array(document)
+    ]
+
+
+def _keys_of_array(document: Mapping[str, Any]) -> Iterator[str]:
+    is_default = document["chunk_key_encoding"]["name"] == "default"
+    for index in np.ndindex(*_counts(document)):
+        place = "/".join(map(str, index))
+        yield "/".join(filter(None, ("c", place))) if is_default else place or "0"
+
+
+def _counts(document: Mapping[str, Any]) -> list[int]:
+    """How many objects an array has along each of its dimensions."""
+    steps = document["chunk_grid"]["configuration"]["chunk_shape"]
+    return [-(-side // step) for side, step in zip(document["shape"], steps, strict=True)]
 
 
 def _parts(band: NDArray[np.int16], columns: int) -> Iterable[NDArray[np.int16]]:

@@ -5,9 +5,10 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import NoReturn
 
 from zarr.abc.store import Store as ZarrStore
@@ -85,6 +86,7 @@ class LocalFolder:
                 make_folders((self.root / key).parent)
                 write_file(written[-1][0], data)
             for partial, key in written:
+                self._check(key)
                 self._reveal(partial, key)
             for folder in dict.fromkeys((self.root / key).parent for key in objects):
                 sync_folder(folder)
@@ -115,12 +117,16 @@ class LocalFolder:
                 ) from error
             raise self._refused("write", key, error) from error
 
-    def copy(self, source: str, target: str) -> None:
-        """Make the object at `source` an object at `target` too, replacing the one there.
+    def copy_all(self, objects: Mapping[str, str]) -> None:
+        """Make objects objects at other keys too, replacing those there; see `Store`.
 
         Raises:
-            StorageError: As `put`, or there is nothing at `source`.
+            StorageError: As `put`, or there is nothing at a source.
         """
+        for target, source in objects.items():
+            self._copy(source, target)
+
+    def _copy(self, source: str, target: str) -> None:
         try:
             partial = self._partial(target)
             make_folders((self.root / target).parent)
@@ -146,6 +152,7 @@ class LocalFolder:
         Raises:
             StorageError: The storage refuses to have it tried.
         """
+        self._check(f"{folder}/{PARTIAL}")
         try:
             return can_exchange(self._partials(folder))
         except OSError as error:
@@ -160,6 +167,8 @@ class LocalFolder:
         Raises:
             StorageError: It refuses.
         """
+        self._check(one)
+        self._check(other)
         try:
             return exchange(self.root / one, self.root / other)
         except OSError as error:
@@ -171,6 +180,7 @@ class LocalFolder:
         Raises:
             StorageError: The storage refuses.
         """
+        self._check(prefix)
         path = self.root / prefix
         try:
             if path.is_dir() and not path.is_symlink():
@@ -182,6 +192,34 @@ class LocalFolder:
             return
         except OSError as error:
             raise self._refused("remove", prefix, error) from error
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove objects, and the folders that are empty then.
+
+        Raises:
+            StorageError: The storage refuses.
+        """
+        folders: set[Path] = set()
+        for key in keys:
+            self._check(key)
+            path = self.root / key
+            try:
+                path.unlink()
+                folders.add(path.parent)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise self._refused("remove", key, error) from error
+        for folder in folders:
+            self._tidy(folder)
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """The keys of which there is no object.
+
+        Raises:
+            StorageError: The storage refuses to tell.
+        """
+        return [key for key in keys if not self._is_there(key)]
 
     def names(self, prefix: str) -> list[str]:
         """Names of the objects directly below the prefix, sorted, hidden ones left out.
@@ -260,6 +298,7 @@ class LocalFolder:
         Raises:
             StorageError: The storage refuses to remove it.
         """
+        self._check(f"{folder}/{PARTIAL}")
         try:
             now = time.time()
             for path in self._partials(folder).iterdir():
@@ -307,12 +346,24 @@ class LocalFolder:
         finally:
             partial.unlink(missing_ok=True)
 
+    def _is_there(self, key: str) -> bool:
+        try:
+            return S_ISREG((self.root / key).stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise self._refused("read", key, error) from error
+
+    def _check(self, key: str) -> None:
+        """Check that the lease that an object is changed under, if any, is still held."""
+        fence = self._fences.get(_folder_of(key))
+        if fence:
+            fence()
+
     def _partial(self, key: str) -> Path:
         """A new name for a file that is to become an object; the right to write there is checked."""
-        folder = "".join(Path(key).parts[:-1][:1])
-        if folder in self._fences:
-            self._fences[folder]()
-        return self._partials(folder) / uuid.uuid4().hex
+        self._check(key)
+        return self._partials(_folder_of(key)) / uuid.uuid4().hex
 
     def _partials(self, folder: str) -> Path:
         path = self.root / folder / PARTIAL
@@ -320,6 +371,17 @@ class LocalFolder:
         if path.is_symlink():
             raise OSError(errno.ELOOP, "it is a symbolic link")
         return path
+
+    def _tidy(self, folder: Path) -> None:
+        """Remove a folder and those above it as far as they are empty, but not a continent's."""
+        while len(folder.relative_to(self.root).parts) > 1:
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+            folder = folder.parent
+        with suppress(OSError):
+            sync_folder(folder)
 
     def _reveal(self, partial: Path, key: str) -> None:
         """Let a file that is written take its place."""
@@ -340,6 +402,11 @@ class LocalFolder:
             f"cannot {verb} {self.root / key}: {error.strerror or error}",
             "check the path, its permissions and the free space, then run the command again",
         )
+
+
+def _folder_of(key: str) -> str:
+    """The folder whose lease a key is written under; empty for the archive's root."""
+    return key.lstrip("/").partition("/")[0] if "/" in key.lstrip("/") else ""
 
 
 def _remove_folder(path: Path) -> None:

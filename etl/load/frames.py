@@ -1,15 +1,14 @@
 """Frames into the storage: their objects alone, which nobody sees until a commit says that they are there."""
 
-import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
 from etl.errors import IncompatibleError
 from etl.extract.frame import Frame, FrameEntry
-from etl.load.encoding import frame_folder
+from etl.load.encoding import frame_keys
 from etl.load.inventory import Inventory
 from etl.load.pyramid import PyramidEncoder, rows_of
 from etl.load.stores import Store
@@ -118,9 +117,12 @@ class FrameWriter:
         columns = {name: inventory.columns[name][there].item() for name in names}
         encoder, size = self._encoder, 0
         alike = _encoded_alike(inventory, self.arrays)
-        linked = {name for name in alike if self._link(name, position, inventory, there)}
+        links = {name: self._links(name, position, inventory, there) for name in sorted(alike)}
+        lost = set(self._store.missing(source for each in links.values() for source in each.values()))
+        linked = {name for name, each in links.items() if lost.isdisjoint(each.values())}
         if "ndvi" in alike - linked:
             raise _damaged(inventory, entry)
+        self._store.copy_all({target: source for name in linked for target, source in links[name].items()})
         if linked != self.arrays.keys():
             values = inventory.frame(there)
             objects = (
@@ -131,27 +133,23 @@ class FrameWriter:
             size = self._put_all(objects)
         return Written(entry, columns, size, {"load": perf_counter() - begun})
 
-    def _link(self, name: str, position: int, inventory: Inventory, there: int) -> bool:
-        """Let the objects of an array's frame be objects of ours; False where they are not all there."""
-        theirs = inventory.documents[name]
-        source = f"{inventory.group_key}/{name}/{frame_folder(theirs, there)}"
-        target = f"{self.group}/{name}/{frame_folder(self.arrays[name], position)}"
-        keys = sorted(self._store.keys(source))
-        if len(keys) != _objects_a_frame(theirs):
-            return False
-        for key in keys:
-            self._store.copy(key, target + key.removeprefix(source))
-        return True
+    def _links(self, name: str, position: int, inventory: Inventory, there: int) -> dict[str, str]:
+        """Keys of the objects of an array's frame in another group, by those they have here."""
+        theirs = frame_keys(inventory.documents[name], there)
+        ours = frame_keys(self.arrays[name], position)
+        return {
+            f"{self.group}/{name}/{target}": f"{inventory.group_key}/{name}/{source}"
+            for target, source in zip(ours, theirs, strict=True)
+        }
 
-    def clear(self, position: int) -> None:
-        """Remove what earlier runs left at a position, and at all behind it."""
-        for name, document in self.arrays.items():
-            start = f"{self.group}/{name}/{frame_folder(document, position)}"
-            parent = start.rstrip("/").rpartition("/")[0] + "/"
-            found = {key.removeprefix(parent).partition("/")[0] for key in self._store.keys(parent)}
-            for each in found:
-                if each.isdecimal() and int(each) >= position:
-                    self._store.delete(f"{parent}{each}")
+    def clear(self, positions: Iterable[int]) -> None:
+        """Remove what earlier runs left at some positions."""
+        self._store.remove(
+            f"{self.group}/{name}/{key}"
+            for position in positions
+            for name, document in self.arrays.items()
+            for key in frame_keys(document, position)
+        )
 
     @property
     def _encoder(self) -> PyramidEncoder:
@@ -179,13 +177,6 @@ def _encoded_alike(inventory: Inventory, arrays: Mapping[str, Mapping[str, Any]]
         for name, ours in arrays.items()
         if name in theirs and all(theirs[name][key] == ours[key] for key in ("chunk_grid", "codecs"))
     }
-
-
-def _objects_a_frame(document: Mapping[str, Any]) -> int:
-    sides = zip(
-        document["shape"][1:], document["chunk_grid"]["configuration"]["chunk_shape"][1:], strict=True
-    )
-    return math.prod(-(-side // step) for side, step in sides)
 
 
 def _damaged(inventory: Inventory, entry: FrameEntry) -> IncompatibleError:

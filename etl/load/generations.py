@@ -6,18 +6,23 @@ folders are exchanged by one system call. Where the storage cannot do that, the 
 the archived group instead, and its metadata are written anew, the root last: readers that ignore consolidated
 metadata then see arrays of both generations for a moment.
 
+No listing decides what is replaced: the objects of a group are those that its root calls for, and each of the
+new ones is looked for before the exchange.
+
 The old objects stay for a while: whoever opened the group before reads the frames whose times they know. Hold
 the continent's lease for everything here.
 """
 
 import json
 import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from etl.errors import BusyError
+from etl.errors import BusyError, IncompatibleError
 from etl.load.archive import own_metadata, to_json
-from etl.load.attributes import OVERVIEWS
+from etl.load.encoding import chunk_keys
 from etl.load.inventory import GROUP, ROOT
 from etl.load.levels import array_and_chunk
 from etl.load.schema import Keys
@@ -69,17 +74,24 @@ def prepare_replacing(store: Store, folder: str) -> None:
     From here on every run completes the replacement; readers do not see anything of it yet.
 
     Raises:
+        IncompatibleError: Objects of the finished group are missing; it is dropped, and nothing is replaced.
         StorageError: The storage refuses a read or a write; the next run goes on with it.
     """
     main, side = f"{folder}/{GROUP}", f"{side_folder(folder)}/{GROUP}"
-    new = _keys_of(store, side)
+    before, documents = _documents(store, main), _documents(store, side)
+    chunks = chunk_keys(documents)
+    _check_whole(store, folder, chunks)
     exchange = store.exchanges(folder)
     if exchange:
-        _link(store, main, side, other_keys(new))
+        # Those that are missing were so for readers of the archived group before.
+        known = _chunks_of_damaged(before)
+        lost = set(store.missing(f"{main}/{key}" for key in known))
+        _link(store, main, side, (key for key in known if f"{main}/{key}" not in lost))
     else:
-        _purge(store, folder, new)
-        _link(store, side, main, new)
-    store.put(f"{side_folder(folder)}/{_READY}", to_json({"keys": new, "exchange": exchange}))
+        _purge(store, folder)
+        _link(store, side, main, chunks)
+    ready = {"keys": _keys_in(documents), "exchange": exchange, "gone": sorted(before.keys() - documents)}
+    store.put(f"{side_folder(folder)}/{_READY}", to_json(ready))
 
 
 def finish_replacing(store: Store, folder: str) -> bool:
@@ -89,33 +101,27 @@ def finish_replacing(store: Store, folder: str) -> bool:
         Whether there was one.
 
     Raises:
+        IncompatibleError: Objects of the new group are missing; it is dropped, and nothing is replaced.
         StorageError: The storage refuses a read or a write; the next run goes on with it.
     """
     main, side = f"{folder}/{GROUP}", f"{side_folder(folder)}/{GROUP}"
     try:
         ready = json.loads(store.get(f"{side_folder(folder)}/{_READY}") or b"")
         new: Keys = ready["keys"]
-        exchange = ready["exchange"] is True
+        exchange, gone = ready["exchange"] is True, list(map(str, ready.get("gone", ())))
         if _keys_of(store, main) != new and _keys_of(store, side) != new:
             return False
     except (ValueError, LookupError, TypeError):
         return False
     if _keys_of(store, main) != new:
-        _note_outdated(store, folder)
-        if not exchange or not store.exchange(main, side):
-            # Prepared for an exchange that this machine cannot do, the new objects are not there yet.
-            if exchange:
-                _link(store, side, main, new)
-            root = _document(store, f"{side}/{ROOT}")
-            documents = root["consolidated_metadata"]["metadata"]
-            for batch in own_metadata(documents, documents):
-                store.put_all({f"{main}/{key}": data for key, data in batch.items()})
-            store.put(f"{main}/{ROOT}", to_json(root))
-    _drop_levels_metadata(store, main)
+        _replace(store, folder, exchange=exchange)
+    # Of what the replaced group had and this one has not, such as levels.
+    known = _documents(store, main)
+    store.remove(f"{main}/{name}/{ROOT}" for name in gone if name not in known)
     # The objects stay for those who opened it before, and nobody is led to them any more.
     remove_series_metadata(store, main)
     # After an exchange it is that of the replaced group, which must not pass for a rebuild that was begun.
-    store.delete(f"{side}/{ROOT}")
+    store.remove([f"{side}/{ROOT}"])
     # A removal may not outlast a power loss; done again after later commits, this would undo them.
     store.put(f"{side_folder(folder)}/{_READY}", b"")
     drop_side(store, folder)
@@ -124,12 +130,12 @@ def finish_replacing(store: Store, folder: str) -> bool:
 
 
 def drop_side(store: Store, folder: str) -> None:
-    """Remove what a rebuild wrote; its root first, so that half of it is never taken for a group.
+    """Remove what a rebuild wrote; what makes it a group first, so that what stays is never taken for one.
 
     Raises:
         StorageError: The storage refuses a removal.
     """
-    store.delete(f"{side_folder(folder)}/{GROUP}/{ROOT}")
+    store.remove([f"{side_folder(folder)}/{name}" for name in (f"{GROUP}/{ROOT}", _READY)])
     store.delete(side_folder(folder))
 
 
@@ -145,7 +151,7 @@ def purge_outdated(store: Store, folder: str) -> None:
     if since is None:
         _note_outdated(store, folder)
     elif not _is_recent(since):
-        _purge(store, folder, other_keys(_keys_of(store, f"{folder}/{GROUP}")))
+        _purge(store, folder)
         store.delete(f"{folder}/{OUTDATED}")
 
 
@@ -173,30 +179,67 @@ def _note_outdated(store: Store, folder: str) -> None:
     store.put(f"{folder}/{OUTDATED}", to_json({"since": since}))
 
 
-def _link(store: Store, source: str, target: str, keys: Keys) -> None:
-    """Let all chunks of a kind be chunks of another group too."""
-    for key in _chunks(store, source, keys):
-        store.copy(key, target + key.removeprefix(source))
+def _replace(store: Store, folder: str, *, exchange: bool) -> None:
+    """Let the group in the side folder be the archived one; each of its objects is looked for before."""
+    main, side = f"{folder}/{GROUP}", f"{side_folder(folder)}/{GROUP}"
+    root = _document(store, f"{side}/{ROOT}")
+    documents = root["consolidated_metadata"]["metadata"]
+    # Prepared for an exchange that this machine cannot do, none of the new objects are there yet.
+    lacking = chunk_keys(documents)
+    if not exchange:
+        lost = store.missing(f"{main}/{key}" for key in lacking)
+        lacking = [key.removeprefix(f"{main}/") for key in lost]
+    _check_whole(store, folder, lacking)
+    _note_outdated(store, folder)
+    if exchange and store.exchange(main, side):
+        return
+    _link(store, side, main, lacking)
+    for batch in own_metadata(documents, documents):
+        store.put_all({f"{main}/{key}": data for key, data in batch.items()})
+    store.put(f"{main}/{ROOT}", to_json(root))
 
 
-def _purge(store: Store, folder: str, keys: Keys) -> None:
-    for key in _chunks(store, f"{folder}/{GROUP}", keys):
-        store.delete(key)
+def _check_whole(store: Store, folder: str, chunks: Iterable[str]) -> None:
+    """Check that chunks of the group in the side folder are there; it is dropped where one is not."""
+    side = f"{side_folder(folder)}/{GROUP}"
+    lost = store.missing(f"{side}/{key}" for key in chunks)
+    if lost:
+        drop_side(store, folder)
+        raise IncompatibleError(
+            f"{store.location(lost[0])} is missing"
+            + (f", as are {len(lost) - 1} more objects of the rebuilt group" if lost[1:] else ""),
+            "nothing was replaced; run it again with --rebuild, which begins from the first frame",
+        )
 
 
-def _chunks(store: Store, group: str, keys: Keys) -> list[str]:
-    """Keys of all chunks of a kind in a group."""
+def _link(store: Store, source: str, target: str, chunks: Iterable[str]) -> None:
+    """Let chunks of a group be chunks of another one too."""
+    store.copy_all({f"{target}/{key}": f"{source}/{key}" for key in chunks})
+
+
+def _chunks_of_damaged(documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Keys of all chunks of a group, as far as its metadata can be understood."""
+    known: list[str] = []
+    for name, document in documents.items():
+        with suppress(LookupError, TypeError, ValueError, ArithmeticError):
+            known += chunk_keys({name: document})
+    return known
+
+
+def _purge(store: Store, folder: str) -> None:
+    """Remove chunks of the kind that is not in force; those that a listing lacks do no harm."""
+    group = f"{folder}/{GROUP}"
+    keys = other_keys(_keys_of(store, group))
     found = ((key, array_and_chunk(key.removeprefix(f"{group}/"))[1]) for key in store.keys(group))
-    return sorted(key for key, chunk in found if chunk not in ("", ROOT) and is_of(keys, chunk))
+    store.remove(sorted(key for key, chunk in found if chunk not in ("", ROOT) and is_of(keys, chunk)))
 
 
-def _drop_levels_metadata(store: Store, group: str) -> None:
-    """Remove the metadata of levels that the replaced group had and this one has not."""
-    known = _document(store, f"{group}/{ROOT}")["consolidated_metadata"]["metadata"]
-    for key in list(store.keys(f"{group}/{OVERVIEWS}")):
-        name, _, last = key.removeprefix(f"{group}/").rpartition("/")
-        if last == ROOT and name not in known:
-            store.delete(key)
+def _documents(store: Store, group: str) -> dict[str, dict[str, Any]]:
+    """What a group's root consolidates."""
+    documents: dict[str, dict[str, Any]] = _document(store, f"{group}/{ROOT}")["consolidated_metadata"][
+        "metadata"
+    ]
+    return documents
 
 
 def _document(store: Store, key: str) -> dict[str, Any]:
@@ -205,6 +248,9 @@ def _document(store: Store, key: str) -> dict[str, Any]:
 
 
 def _keys_of(store: Store, group: str) -> Keys:
-    root = _document(store, f"{group}/{ROOT}")
-    keys: Keys = root["consolidated_metadata"]["metadata"]["ndvi"]["chunk_key_encoding"]["name"]
+    return _keys_in(_documents(store, group))
+
+
+def _keys_in(documents: Mapping[str, Mapping[str, Any]]) -> Keys:
+    keys: Keys = documents["ndvi"]["chunk_key_encoding"]["name"]
     return keys

@@ -16,7 +16,6 @@ from zarr.storage import StorePath
 
 from etl.errors import IncompatibleError, UsageError
 from etl.extract.frame import SATELLITES, FrameEntry, Scale
-from etl.load.holder import LEASE
 from etl.load.levels import along_time, factors_of, level_name
 from etl.load.schema import COLUMN_CHUNK, COLUMNS, FORMAT, Keys, Layout
 from etl.load.stores import Store
@@ -203,7 +202,7 @@ def read_inventory(store: Store, folder: str) -> Inventory | None:
     """
     data = store.get(f"{folder}/{GROUP}/{ROOT}")
     where = store.location(f"{folder}/{GROUP}")
-    if data is None and store.exists(f"{folder}/{GROUP}") and store.exists(f"{folder}/{COLLECTION}"):
+    if data is None and not store.missing([f"{folder}/{COLLECTION}"]) and _is_begun(store, folder):
         raise IncompatibleError(
             f"{where}/{ROOT} is missing, though frames were archived", "restore that file from a copy"
         )
@@ -228,6 +227,12 @@ def read_inventory(store: Store, folder: str) -> Inventory | None:
     return inventory_of(store, folder, root)
 
 
+def _is_begun(store: Store, folder: str) -> bool:
+    """Whether there is anything of a group; listings, which can lag, need not show it."""
+    own = [f"{folder}/{GROUP}/{name}/{ROOT}" for name in ("ndvi", *COLUMNS)]
+    return store.exists(f"{folder}/{GROUP}") or len(store.missing(own)) < len(own)
+
+
 def inventory_of(store: Store, folder: str, root: Mapping[str, Any]) -> Inventory:
     """Read what a root metadata document makes visible, whether it is the committed one or to be.
 
@@ -250,29 +255,6 @@ def inventory_of(store: Store, folder: str, root: Mapping[str, Any]) -> Inventor
             "restore it from a copy",
         ) from error
     return inventory
-
-
-def check_root(store: Store) -> None:
-    """Check that an archive may be written here: there is one, or nothing yet.
-
-    Raises:
-        IncompatibleError: The place holds something else.
-        StorageError: The storage refuses to be read.
-    """
-    if store.is_empty() or any(_is_continent(store, folder) for folder in store.folders()):
-        return
-    if next(store.keys(""), None) is None:
-        # Another run is beginning: it has made its folder, and not yet the lease in there.
-        return
-    raise IncompatibleError(
-        f"{store} holds something that is no archive", "name another, or an empty, --archive"
-    )
-
-
-def _is_continent(store: Store, folder: str) -> bool:
-    """Whether a folder belongs to a continent; a whole archive, which has a catalog, does not."""
-    begun = store.exists(f"{folder}/{LEASE}") and not store.exists(f"{folder}/{CATALOG}")
-    return begun or store.exists(f"{folder}/{GROUP}")
 
 
 def _grid_and_bits(documents: Mapping[str, Any]) -> tuple[Grid, int]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from etl.errors import IncompatibleError
 from etl.load.archive import lengthened, own_metadata, to_json
 from etl.load.generations import finish_replacing, purge_outdated
-from etl.load.inventory import GROUP, ROOT, Inventory, inventory_of, read_inventory
+from etl.load.inventory import COLLECTION, GROUP, ROOT, Inventory, inventory_of, read_inventory
 from etl.load.levels import changing, own_document
 from etl.load.stores import Store
 from etl.transform.overview import levels_of
@@ -38,8 +38,10 @@ def recover(store: Store, folder: str) -> Inventory | None:
     purge_outdated(store, folder)
     inventory = read_inventory(store, folder)
     if inventory is None:
-        # Of a first commit that was interrupted: without a root, nobody has seen it as an archive.
-        store.delete(f"{folder}/{GROUP}")
+        # Of a first commit that was interrupted: without a root, nobody has seen it as an archive. After a
+        # collection was published, a group that no listing shows can be one that has lost its root.
+        if store.missing([f"{folder}/{COLLECTION}"]):
+            store.delete(f"{folder}/{GROUP}")
         return None
     return complete_commit(store, inventory)
 

@@ -36,7 +36,8 @@ def keep_run(store: Store, folder: str, text: str, started: datetime) -> None:
     """
     present = _names(store, folder)
     moment = started.astimezone(UTC)
-    while (name := moment.strftime(_NAME)) in present:
+    # One that a listing lacks must not be overwritten either.
+    while not store.missing([f"{folder}/{RUNS}/{(name := moment.strftime(_NAME))}"]):
         moment += timedelta(microseconds=1)
     store.put(f"{folder}/{RUNS}/{name}", f"{text}\n".encode())
     # The own one is kept, whatever the clock said in earlier runs.
@@ -44,7 +45,7 @@ def keep_run(store: Store, folder: str, text: str, started: datetime) -> None:
     last_success = next((each for each in newest_first if _succeeded(_read(store, folder, each))), None)
     for each in newest_first[KEPT:]:
         if each != last_success:
-            store.delete(f"{folder}/{RUNS}/{each}")
+            store.remove([f"{folder}/{RUNS}/{each}"])
 
 
 def runs(store: Store, folder: str) -> list[dict[str, Any]]:

@@ -173,10 +173,8 @@ def remove_series_metadata(store: Store, group_key: str) -> None:
     Raises:
         StorageError: The storage refuses a removal.
     """
-    for name in ("", *(f"{name}/" for name in ARRAYS_OF_SERIES)):
-        key = f"{group_key}/{SERIES}/{name}{ROOT}"
-        if store.exists(key):
-            store.delete(key)
+    folders = ("", *(f"{name}/" for name in ARRAYS_OF_SERIES))
+    store.remove([f"{group_key}/{SERIES}/{name}{ROOT}" for name in folders])
 
 
 def _group(attributes: Document, arrays: Mapping[str, Document]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ is atomic and durable: a reader sees the old bytes or the new ones, and once `pu
 the objects survive a power loss. The order of these calls is therefore the order of commits.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -49,8 +49,15 @@ class Store(Protocol):
             BusyError: Another one is there.
         """
 
-    def copy(self, source: str, target: str) -> None:
-        """Make the object at `source` an object at `target` too, replacing the one there."""
+    def copy_all(self, objects: Mapping[str, str]) -> None:
+        """Make objects objects at other keys too, replacing those there.
+
+        Args:
+            objects: keys of the sources by those of the targets.
+
+        Raises:
+            BusyError: As `put`.
+        """
 
     def exchanges(self, folder: str) -> bool:
         """Whether two folders in a folder of the archive can be exchanged."""
@@ -59,10 +66,19 @@ class Store(Protocol):
         """Let two folders change places, at once; False where that cannot be done, and is not."""
 
     def delete(self, prefix: str) -> None:
-        """Remove an object, or a folder and all below it; nothing happens where there is none."""
+        """Remove an object, or a folder and all below it; nothing happens where there is none.
+
+        What is below is what a listing shows, which can lag: some of it may stay.
+        """
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove objects, and nothing else; those that are not there are none."""
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """The keys of which there is no object; each is asked for, and none is looked up in a listing."""
 
     def exists(self, key: str) -> bool:
-        """Whether there is an object or a folder of that name."""
+        """Whether there is an object of that name, or a folder, as far as a listing shows it."""
 
     def names(self, prefix: str) -> list[str]:
         """Names of the objects directly below the prefix, sorted, hidden ones left out."""

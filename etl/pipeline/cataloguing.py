@@ -8,7 +8,8 @@ from etl.catalog.style import Choices
 from etl.catalog.templates import check_templates
 from etl.errors import ArchiveError, UsageError
 from etl.load.absent import no_archive
-from etl.load.inventory import GROUP, read_inventory
+from etl.load.continents import continent_folders, has_group
+from etl.load.inventory import read_inventory
 from etl.load.stores import Store
 from etl.report import Progress, of_items
 from etl.signals import deferred
@@ -58,7 +59,7 @@ def catalogue(
         StorageError: The storage refuses to be read.
     """
     check_templates(templates)
-    folders = [folder for folder in store.folders() if store.exists(f"{folder}/{GROUP}")]
+    folders = [folder for folder in continent_folders(store) if has_group(store, folder)]
     if not folders:
         raise no_archive(store)
     done: list[Catalogued] = []

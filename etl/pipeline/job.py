@@ -13,7 +13,8 @@ from etl.extract.api import DEFAULT_API_URL, DEFAULT_MAX_PIXELS
 from etl.extract.auth import TokenSource
 from etl.extract.http import HttpClient
 from etl.extract.service import ContinentService
-from etl.load.inventory import check_root, folder_of
+from etl.load.continents import check_root
+from etl.load.inventory import folder_of
 from etl.load.schema import Layout
 from etl.load.stores import Store, open_store
 from etl.plan import Duplicates

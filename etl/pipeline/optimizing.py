@@ -14,7 +14,8 @@ from etl.catalog.publish import publish
 from etl.catalog.templates import check_templates
 from etl.errors import ArchiveError
 from etl.load.absent import no_continent
-from etl.load.inventory import Inventory, check_root, folder_of
+from etl.load.continents import check_root, has_group
+from etl.load.inventory import Inventory, folder_of
 from etl.load.recovery import recover
 from etl.load.series_writer import SeriesWriter
 from etl.load.stores import open_store
@@ -121,7 +122,7 @@ def optimize(
         check_templates(task.templates)
         folder, store = folder_of(task.continent), open_store(task.archive)
         check_root(store)
-        if not store.exists(folder):
+        if not has_group(store, folder):
             raise no_continent(store, task.archive, task.continent)
         with store.lease(folder, task.wait):
             with deferred():

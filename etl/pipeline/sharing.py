@@ -47,7 +47,8 @@ def shared_out(
     job, report = run.job, run.report
     with cluster(job.workers, job.scheduler) as workers:
         # They replace nothing, so what an interrupted run has left is cleared away for them.
-        appender.writer.clear(appender.next_position)
+        first = appender.next_position
+        appender.writer.clear(range(first, first + len(entries)))
         size = min(max(-(-len(entries) // (_SHARES_EACH * workers.count)), _FEWEST), _MOST)
         shares = _shares(run, listing, entries, appender, size)
 

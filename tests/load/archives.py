@@ -71,9 +71,21 @@ class WatchedFolder(LocalFolder):
             self._after()
 
     def delete(self, prefix: str) -> None:
-        if self._removals == self._removals_refused_from:
-            raise StorageError(f"removing {prefix} was refused", "accept it")
+        self._refuse_removal(prefix)
         super().delete(prefix)
+        self._removed()
+
+    def remove(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._refuse_removal(key)
+            super().remove([key])
+            self._removed()
+
+    def _refuse_removal(self, key: str) -> None:
+        if self._removals == self._removals_refused_from:
+            raise StorageError(f"removing {key} was refused", "accept it")
+
+    def _removed(self) -> None:
         self._removals += 1
         if self._after:
             self._after()

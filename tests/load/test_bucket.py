@@ -70,7 +70,7 @@ def test_objects_are_as_in_a_folder(bucket: Bucket) -> None:
     assert not bucket.exists("europe/bb")
     assert not bucket.is_empty()
     assert bucket.size("europe") == 3
-    bucket.copy("europe/a", "asia/a")
+    bucket.copy_all({"asia/a": "europe/a"})
     assert bucket.get("asia/a") == b"1"
     bucket.delete("europe")
     assert bucket.folders() == ["asia"]

@@ -15,7 +15,8 @@ from zarr.core.sync import sync
 import etl
 from etl.errors import BusyError, StorageError
 from etl.load.bucket import Bucket
-from etl.load.inventory import check_root, read_inventory
+from etl.load.continents import check_root
+from etl.load.inventory import read_inventory
 
 from .archives import FOLDER, archive, expected, frames
 from .buckets import BUCKET, clean, faults, raw, s3_server, variables, wait_until_held

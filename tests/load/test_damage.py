@@ -15,8 +15,9 @@ import zarr
 from etl.errors import IncompatibleError
 from etl.extract.frame import Scale
 from etl.load.archive import Appender
+from etl.load.continents import check_root
 from etl.load.folder import LocalFolder
-from etl.load.inventory import check_root, read_inventory
+from etl.load.inventory import read_inventory
 from etl.load.schema import Schema
 from etl.transform.grid import Grid
 from etl.transform.packing import PackedFrame

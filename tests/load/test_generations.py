@@ -123,7 +123,7 @@ def test_an_undisturbed_replacement_makes_that_many_writes(
 
 
 @pytest.mark.parametrize("kind", [WatchedFolder, WithoutExchange])
-@pytest.mark.parametrize("removals", range(4))
+@pytest.mark.parametrize("removals", range(11))
 def test_a_replacement_that_ends_within_its_last_removals_is_not_done_again(
     store: LocalFolder, kind: type[WatchedFolder], removals: int
 ) -> None:

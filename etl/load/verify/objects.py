@@ -38,6 +38,8 @@ def check_objects(snapshot: Snapshot, verdict: Verdict) -> set[int]:
     group = snapshot.group_key
     keys = (key.removeprefix(f"{group}/") for key in snapshot.store.keys(group))
     present = {key for key in keys if not is_of_series(key)}
+    # What a listing lacks can be there all the same.
+    lost = set(snapshot.store.missing(f"{group}/{key}" for key in _wanted(snapshot) - present))
     store = snapshot.store.zarr(group)
     faults: dict[int, list[tuple[str, str]]] = defaultdict(list)
     coming = documents_to_come(snapshot.store, snapshot.folder)
@@ -47,7 +49,7 @@ def check_objects(snapshot: Snapshot, verdict: Verdict) -> set[int]:
         for index in indices(array):
             key = f"{name}/{array.metadata.encode_chunk_key(index)}"
             known.add(key)
-            fault = None if key in present else "is missing"
+            fault = "is missing" if f"{group}/{key}" in lost else None
             if name in of_frames:
                 fault = fault or fault_of_end(store, array, key)
                 if fault:
@@ -62,6 +64,14 @@ def check_objects(snapshot: Snapshot, verdict: Verdict) -> set[int]:
         verdict.found("object", f"its object {fault}{more}", f"{group}/{key}", snapshot.frame(position))
     _check_strays(snapshot, present - known, verdict)
     return set(faults)
+
+
+def _wanted(snapshot: Snapshot) -> set[str]:
+    return {
+        f"{name}/{array.metadata.encode_chunk_key(index)}"
+        for name, array in snapshot.arrays.items()
+        for index in indices(array)
+    }
 
 
 def indices(array: zarr.Array[Any]) -> Iterator[Index]:

@@ -166,18 +166,21 @@ def _check_objects(
         for name, array in arrays.items():
             keys = [f"{name}/{array.metadata.encode_chunk_key(index)}" for index in indices(array)]
             known.update(keys)
-            for key, fault in _faults_of_ends(snapshot, name, array, keys, present):
+            # What a listing lacks can be there all the same.
+            absent = (f"{group_key}/{key}" for key in keys if key not in present)
+            lost = {key.removeprefix(f"{group_key}/") for key in snapshot.store.missing(absent)}
+            for key, fault in _faults_of_ends(snapshot, name, array, keys, lost):
                 verdict.found("object", f"its object {fault}", f"{group_key}/{key}")
     _check_strays(snapshot, series, arrays, present - known, verdict)
 
 
 def _faults_of_ends(
-    snapshot: Snapshot, name: str, array: zarr.Array[Any], keys: list[str], present: set[str]
+    snapshot: Snapshot, name: str, array: zarr.Array[Any], keys: list[str], lost: set[str]
 ) -> Iterator[tuple[str, str]]:
     store = snapshot.store.zarr(series_key(snapshot))
 
     def fault(key: str) -> str | None:
-        if key not in present:
+        if key in lost:
             return "is missing"
         return fault_of_end(store, array, key) if name == "ndvi" and array.shards else None
 
