@@ -29,6 +29,7 @@ from tests.program import Ended, convert, run, with_token
 LATE = 4
 LISTED = 18
 PATIENCE = 120.0
+SIDE = "europe/.rebuild/ndvi.zarr"
 
 
 def offer(service: StandIn, stream: Stream, images: Sequence[Image]) -> None:
@@ -210,3 +211,22 @@ def test_what_the_completed_rebuild_did_not_do_has_to_wait(  # noqa: PLR0917
     assert (report["replaced"], report["archived"]) == (True, 0)
     assert stored(archive).sizes["time"] == LISTED
     assert json.loads((archive / "europe/collection.json").read_text())["ndvi_archive:frames"] == LISTED
+
+
+def test_a_rebuild_that_goes_on_for_fewer_dates_is_not_taken_for_one_of_all(
+    service: StandIn, begun: Path, archive: Path
+) -> None:
+    shutil.copytree(begun, archive)
+    with pytest.raises(StorageError):
+        rebuild_in(Ending(archive, f"{SIDE}/ndvi/9/0/0"), service, commit_frames=2)
+    assert (archive / SIDE / "zarr.json").exists()
+    begun_frames = (archive / SIDE / "ndvi/0/0/0").stat().st_mtime_ns
+    with pytest.raises(StorageError):
+        rebuild_in(Ending(archive, "europe/.outdated"), service, end=datetime(2021, 3, 5, 23, tzinfo=UTC))
+    assert (archive / SIDE / "ndvi/0/0/0").stat().st_mtime_ns == begun_frames
+
+    ended, _ = convert_in_fork(service, archive, "--rebuild")
+
+    assert ended.code == 5, ended.err
+    assert "run it again after 20" in ended.error
+    assert stored(archive).sizes["time"] == LISTED
