@@ -88,10 +88,10 @@ def _archive(run: Run) -> None:
             completed = complete_replacing(run)
             inventory = recover(store, folder)
         _check_name(run, inventory)
-        # Frames that another run has committed meanwhile would count as withdrawn in an earlier listing.
-        with report.stage("extract"):
-            listing = ask(job, run.service, inventory)
         try:
+            # Frames that another run has committed meanwhile would count as withdrawn in an earlier listing.
+            with report.stage("extract"):
+                listing = ask(job, run.service, inventory)
             if not (job.rebuild and inventory and rebuild(run, listing, inventory, completed)):
                 _append_new(run, listing, inventory)
             if job.optimize:
