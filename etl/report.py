@@ -40,6 +40,13 @@ ODDITIES = {
 }
 """The fields of a report that name frames of which something is odd, and what that is."""
 
+_REBUILT = ODDITIES | {
+    "late": "late, taken by the rebuild",
+    "republished": "published anew with other values, taken by the rebuild",
+    "renumbered": "with another number in the stream, taken by the rebuild",
+}
+_DROPPED = "no longer listed by the service, dropped"
+
 
 @dataclass
 class RunReport:
@@ -53,15 +60,21 @@ class RunReport:
         archived: frames that were committed.
         skipped: listed frames that were in the archive before.
         empty: archived frames that hold no data: their scale is not finite.
-        late: listed frames that are older than the newest archived one and absent; they are not archived.
-        republished: archived frames whose scale or pixels are others in the stream now; kept as they were.
+        late: listed frames that were older than the newest archived one and absent; only a rebuild takes
+            them.
+        republished: archived frames whose scale or pixels are others in the stream now; only a rebuild takes
+            these.
         renumbered: archived frames whose number in the stream is another now, and nothing else.
-        withdrawn: archived frames that the service no longer lists; they stay archived.
+        withdrawn: archived frames that the service no longer lists; they stay archived but for those that are
+            `dropped`.
         duplicates: listed frames left out because another one has the same time and satellite.
         ahead: listed frames left out because their time is still to come.
         rebuild: whether the run was asked for a rebuild, and there was something to rebuild.
         replaced: whether a rebuild has replaced the archived continent.
+        completed: whether that was the rebuild of an earlier run that was interrupted.
         taken_over: of a rebuild, how many frames come from the archive and not from the service.
+        dropped: of a rebuild, how many withdrawn frames it has left out.
+        repaired: damaged frames that were written again as they were archived.
         optimised: frames that were put into the series, with `--optimize`.
         first_time: sensing start of the first frame this run archived.
         last_time: sensing start of the last frame this run archived.
@@ -94,7 +107,10 @@ class RunReport:
     ahead: list[str] = field(default_factory=list)
     rebuild: bool = False
     replaced: bool = False
+    completed: bool = False
     taken_over: int = 0
+    dropped: int = 0
+    repaired: list[str] = field(default_factory=list)
     optimised: int = 0
     first_time: datetime | None = None
     last_time: datetime | None = None
@@ -140,7 +156,7 @@ class RunReport:
         return json_line(asdict(self))
 
     def _what_was_done(self) -> str:
-        if not self.rebuild:
+        if not self.rebuild or self.completed:
             missed = self.planned - self.archived
             return f"{self.continent}: {frames(self.archived)} archived, {self.skipped} there before" + (
                 f", {missed} not reached" if missed else ""
@@ -156,8 +172,10 @@ class RunReport:
     def summary(self) -> str:
         """The figures in a few lines for people."""
         lines = [self._what_was_done()]
-        if self.replaced and not self.rebuild:
+        if self.completed:
             lines.append("  the rebuild that was interrupted before is complete")
+        if self.repaired:
+            lines.append(f"  {frames(len(self.repaired))} damaged, repaired: {_first(self.repaired)}")
         if self.first_time and self.last_time:
             each = ", ".join(f"{name} {count}" for name, count in sorted(self.satellites.items()))
             lines.append(
@@ -167,12 +185,12 @@ class RunReport:
             lines.append(f"  {frames(self.optimised)} put into the series")
         if self.empty:
             lines.append(f"  {frames(self.empty)} without data, archived as such")
-        for oddity, what in ODDITIES.items():
+        rebuilt = self.replaced and not self.completed
+        for oddity, what in (_REBUILT if rebuilt else ODDITIES).items():
             names: list[str] = getattr(self, oddity)
             if names:
-                lines.append(
-                    f"  {frames(len(names))} {what}: {', '.join(names[:3])}{' …' if names[3:] else ''}"
-                )
+                done = _DROPPED if oddity == "withdrawn" and self.dropped else what
+                lines.append(f"  {frames(len(names))} {done}: {_first(names)}")
         if self.newest_time:
             lines.append(
                 f"  the newest frame is of {self.newest_time:%Y-%m-%d %H:%M} UTC, {ago(self.newest_time)}"
@@ -185,6 +203,10 @@ class RunReport:
             + (stages if self.seconds else "")
         )
         return "\n".join(lines)
+
+
+def _first(names: list[str]) -> str:
+    return f"{', '.join(names[:3])}{' …' if names[3:] else ''}"
 
 
 def json_line(value: object) -> str:

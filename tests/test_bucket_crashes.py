@@ -242,6 +242,23 @@ def test_a_run_that_was_stopped_while_another_took_over_overwrites_nothing(
     assert_equals(server, reference)
 
 
+def test_damaged_frames_are_repaired_in_place_while_another_rebuild_has_to_wait(
+    service: StandIn, server: str, reference: Path
+) -> None:
+    assert into_bucket(service, server).code == 0
+    assert into_bucket(service, server, "--rebuild").code == 0
+    frame, another, third = (f"{FOLDER}/ndvi.zarr/ndvi/{position}/0/0" for position in (3, 7, 11))
+    obstore.put(raw(server), frame, read(server, another))
+    obstore.delete(raw(server), third)
+
+    ended = into_bucket(service, server, "--rebuild", "--start", "2021-03-01")
+
+    assert ended.code == 0, ended.err
+    assert ended.err.count("was damaged and is repaired") == 2
+    assert_equals(server, reference)
+    assert into_bucket(service, server, "--rebuild").code == 5
+
+
 def test_a_commit_that_arrives_after_another_run_took_over_is_refused(
     service: StandIn, server: str, reference: Path
 ) -> None:

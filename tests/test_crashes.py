@@ -346,6 +346,30 @@ def test_of_two_runs_at_the_same_instant_the_other_one_waits_where_it_may(
     assert_equals(archive, reference)
 
 
+def test_frames_that_are_committed_while_a_rebuild_waits_are_not_dropped_as_withdrawn(
+    service: StandIn, archive: Path, reference: Path, long_stream: Stream
+) -> None:
+    assert convert(service, archive, "--end", "2021-03-05").code == 0
+    with stalled(service, archive) as writing:
+        assert writing.stderr is not None
+        assert any("committed" in line for line in writing.stderr)
+        # As the service was before it had the frames that are being committed.
+        service.streams["Europe"] = replace(long_stream, images=long_stream.images[:10])
+        with running(service, archive, "--rebuild", "--drop-withdrawn", "--wait", "100") as rebuilding:
+            assert rebuilding.stderr is not None
+            assert any("waiting up to 100 s for" in line for line in rebuilding.stderr)
+            service.streams["Europe"] = long_stream
+            service.faults.stall_after = None
+            writing.send_signal(signal.SIGTERM)
+            writing.communicate(timeout=PATIENCE)
+            summary, err = rebuilding.communicate(timeout=PATIENCE)
+
+    assert writing.returncode == 143
+    assert rebuilding.returncode == 0, err
+    assert "no longer listed" not in err + summary
+    assert_equals(archive, reference)
+
+
 def test_the_holder_of_the_lease_is_named_and_one_that_is_killed_leaves_it_to_the_next(
     service: StandIn, archive: Path, reference: Path
 ) -> None:

@@ -104,6 +104,35 @@ def test_the_summary_names_all_that_is_odd() -> None:
     ]
 
 
+ODD = {"late": ["a"], "republished": ["b"], "renumbered": ["c"], "withdrawn": ["d", "e"]}
+
+
+@pytest.mark.parametrize(
+    ("dropped", "withdrawn"),
+    [(0, "archived, and no longer listed by the service"), (2, "no longer listed by the service, dropped")],
+)
+def test_the_summary_of_a_rebuild_tells_what_it_did_with_odd_frames(dropped: int, withdrawn: str) -> None:
+    run = report(rebuild=True, replaced=True, planned=9, archived=9, dropped=dropped, **ODD)
+
+    assert run.summary().splitlines()[:-1] == [
+        "Europe rebuilt: 9 frames, 9 from the service and 0 taken over from the archive",
+        "  1 frame late, taken by the rebuild: a",
+        "  1 frame published anew with other values, taken by the rebuild: b",
+        "  1 frame with another number in the stream, taken by the rebuild: c",
+        f"  2 frames {withdrawn}: d, e",
+    ]
+
+
+def test_a_rebuild_that_did_not_end_has_done_nothing_with_odd_frames() -> None:
+    lines = report(rebuild=True, planned=9, archived=3, **ODD).summary().splitlines()
+
+    assert lines[:3] == [
+        "Europe: 3 of 9 frames rebuilt; the archive is as it was",
+        "  1 frame late, not archived: a",
+        "  1 frame published anew with other values, kept as archived: b",
+    ]
+
+
 @pytest.mark.parametrize(
     ("stale", "ending"),
     [

@@ -12,7 +12,6 @@ from etl.extract.api import Listing
 from etl.extract.frame import FrameEntry
 from etl.load.archive import Appender, check_fits
 from etl.load.frames import Written
-from etl.load.generations import finish_replacing
 from etl.load.inventory import Inventory, read_inventory
 from etl.load.recovery import recover
 from etl.load.runs import keep_run
@@ -23,7 +22,7 @@ from etl.pipeline.appending import append
 from etl.pipeline.asking import ask, grid_of, plan_of
 from etl.pipeline.job import Job, Run, place, service_of
 from etl.pipeline.optimizing import Optimization, SeriesReport, extend
-from etl.pipeline.rebuild import rebuild
+from etl.pipeline.rebuild import complete_replacing, rebuild
 from etl.pipeline.telling import errors_logged, tell, tell_age, tell_odd
 from etl.report import Progress, RunReport, of_items
 from etl.signals import Interrupted, deferred
@@ -70,7 +69,8 @@ def convert(job: Job, report: RunReport | None = None, progress: Progress | None
     finally:
         report.finished = datetime.now(UTC)
         with errors_logged(), deferred():
-            if store is not None and report.exit_code not in (UsageError.exit_code, BusyError.exit_code):
+            did_nothing = report.exit_code in (UsageError.exit_code, BusyError.exit_code)
+            if store is not None and (report.replaced or report.repaired or not did_nothing):
                 _keep(job, store, folder, report)
     return report
 
@@ -78,30 +78,26 @@ def convert(job: Job, report: RunReport | None = None, progress: Progress | None
 def _archive(run: Run) -> None:
     job, report, store, folder = run.job, run.report, run.store, run.folder
     known = read_inventory(store, folder)
-    if known and known.continent != job.continent:
-        raise UsageError(
-            f"{store.location(folder)} holds {known.continent}, not {job.continent}",
-            f"call it {known.continent}, or name another --archive",
-        )
-    with report.stage("extract"):
-        listing = ask(job, run.service, known)
+    _check_name(run, known)
+    if known is None:
+        # A login that is refused leaves no folder behind.
+        with report.stage("extract"):
+            ask(job, run.service, None)
     with store.lease(folder, job.wait):
         with deferred():
-            report.replaced = finish_replacing(store, folder)
+            completed = complete_replacing(run)
             inventory = recover(store, folder)
-        if _begins(inventory) != _begins(known):
-            # Another run has rebuilt or begun it meanwhile.
+        _check_name(run, inventory)
+        try:
+            # Frames that another run has committed meanwhile would count as withdrawn in an earlier listing.
             with report.stage("extract"):
                 listing = ask(job, run.service, inventory)
-        try:
-            if inventory and job.rebuild and not report.replaced:
-                rebuild(run, listing, inventory)
-            elif not job.rebuild or not inventory:
+            if not (job.rebuild and inventory and rebuild(run, listing, inventory, completed)):
                 _append_new(run, listing, inventory)
             if job.optimize:
                 _optimize(run)
         except BaseException as error:
-            if (report.archived or report.optimised) and (report.replaced or not report.rebuild):
+            if completed or report.repaired or _is_visible(report):
                 with errors_logged():
                     _publish(run, at_end=isinstance(error, Interrupted | DeadlineError))
             raise
@@ -109,8 +105,17 @@ def _archive(run: Run) -> None:
             _publish(run)
 
 
-def _begins(inventory: Inventory | None) -> datetime | None:
-    return inventory.times[0] if inventory else None
+def _check_name(run: Run, inventory: Inventory | None) -> None:
+    if inventory and inventory.continent != run.job.continent:
+        raise UsageError(
+            f"{run.store.location(run.folder)} holds {inventory.continent}, not {run.job.continent}",
+            f"call it {inventory.continent}, or name another --archive",
+        )
+
+
+def _is_visible(report: RunReport) -> bool:
+    """Whether the frames that were committed are in the archive, not in an unfinished rebuild."""
+    return bool(report.archived or report.optimised) and (report.replaced or not report.rebuild)
 
 
 def _append_new(run: Run, listing: Listing, inventory: Inventory | None) -> None:

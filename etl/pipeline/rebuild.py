@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from etl.errors import IncompatibleError
+from etl.errors import BusyError, IncompatibleError
 from etl.extract.api import Listing
 from etl.extract.frame import Frame, FrameEntry
 from etl.load.archive import Appender, to_json
@@ -32,7 +32,8 @@ from etl.pipeline.alignment import StreamChangedError, aligned_frames
 from etl.pipeline.appending import Archived, append
 from etl.pipeline.asking import grid_of, nothing_listed, plan_of
 from etl.pipeline.job import Job, Run
-from etl.pipeline.telling import tell_odd
+from etl.pipeline.repairing import repair
+from etl.pipeline.telling import tell_rebuild
 from etl.plan import Plan, plan_frames
 from etl.signals import deferred
 
@@ -51,42 +52,91 @@ class _Task:
         inventory: what is archived.
         layout: layout of the new group.
         overviews: whether it gets overviews.
+        plan: how they compare.
         fresh: frames to read from the service.
         kept: frames to take over from the archive.
+        dropped: archived frames to leave out.
     """
 
     listing: Listing
     inventory: Inventory
     layout: Layout
     overviews: bool
+    plan: Plan
     fresh: list[FrameEntry]
     kept: list[FrameEntry]
+    dropped: tuple[FrameEntry, ...]
 
 
-def rebuild(run: Run, listing: Listing, inventory: Inventory) -> None:
+@dataclass(frozen=True)
+class Completed:
+    """A rebuild that has replaced the archived group now, after an earlier run was interrupted in that.
+
+    Attributes:
+        taken_over: time and satellite of the frames that do not come from the service; None where that is
+            not known.
+    """
+
+    taken_over: set[tuple[str, str]] | None
+
+
+def complete_replacing(run: Run) -> Completed | None:
+    """Let a finished rebuild of an interrupted run replace the archived group; None where there is none.
+
+    Raises:
+        StorageError: The storage refuses a read or a write; the next run goes on with it.
+    """
+    recorded = run.store.get(f"{side_folder(run.folder)}/{_SOURCES}")
+    if not finish_replacing(run.store, run.folder):
+        return None
+    run.report.replaced = run.report.completed = True
+    return Completed(_taken_over(recorded))
+
+
+def rebuild(run: Run, listing: Listing, inventory: Inventory, completed: Completed | None) -> bool:
     """Build the new group, then let it replace the archived one.
+
+    Where readers may still use what that would remove, damaged frames are repaired in place instead.
+
+    Args:
+        run: the run it belongs to.
+        listing: what the service lists.
+        inventory: what is archived.
+        completed: the rebuild of an earlier run that this one has completed, if there was one.
+
+    Returns:
+        Whether it was built; False where all but new frames is archived as asked for.
 
     Raises:
         BusyError: The last rebuild is not long ago.
         IncompatibleError: Frames that would be taken over are damaged, or of another grid than the stream.
         ArchiveError: The same errors as `convert`; the archive is as it was then.
     """
-    run.report.rebuild = True
-    check_replaceable(run.store, run.folder)
-    plan = plan_of(run.job, listing, inventory)
-    tell_odd("duplicates", list(plan.duplicates), run.report)
-    tell_odd("withdrawn", list(plan.withdrawn), run.report)
-    tell_odd("ahead", list(plan.ahead), run.report)
-    fresh, kept = sources(run.job, plan, inventory)
-    if not fresh:
+    report, task = run.report, _task_of(run.job, listing, inventory)
+    report.rebuild = True
+    if completed and _is_done(task, completed):
+        log.info(
+            "that is the rebuild asked for; new frames are appended to it",
+            extra={"event": "rebuild_completed"},
+        )
+        return False
+    try:
+        check_replaceable(run.store, run.folder)
+    except BusyError:
+        if not repair(run, listing, inventory, task.plan) or _changes(task):
+            raise
+        report.rebuild = False
+        return False
+    report.replaced = report.completed = False
+    tell_rebuild(task.plan, report, drops=bool(task.dropped))
+    if not task.fresh:
         raise nothing_listed(run.job, inventory)
-    if kept and grid_of(listing) != inventory.grid:
+    if task.kept and grid_of(listing) != inventory.grid:
         raise IncompatibleError(
-            f"{len(kept)} archived frames, {kept[0]} first, would have to be taken over from another grid",
+            f"{len(task.kept)} archived frames, {task.kept[0]} first, would have to be taken over from"
+            " another grid",
             "rebuild all dates the service has, or archive the new grid under another --archive",
         )
-    overviews = inventory.overviews if run.job.overviews is None else run.job.overviews
-    task = _Task(listing, inventory, run.job.layout or inventory.layout, overviews, fresh, kept)
     begun = _begun(run, task)
     try:
         _build(run, task, begun)
@@ -99,7 +149,34 @@ def rebuild(run: Run, listing: Listing, inventory: Inventory) -> None:
         prepare_replacing(run.store, run.folder)
         with deferred():
             finish_replacing(run.store, run.folder)
-    run.report.replaced = True
+    report.replaced, report.dropped = True, len(task.dropped)
+    return True
+
+
+def _task_of(job: Job, listing: Listing, inventory: Inventory) -> _Task:
+    plan = plan_of(job, listing, inventory)
+    overviews = inventory.overviews if job.overviews is None else job.overviews
+    dropped = plan.withdrawn if job.drop_withdrawn else ()
+    layout, (fresh, kept) = job.layout or inventory.layout, sources(job, plan, inventory)
+    return _Task(listing, inventory, layout, overviews, plan, fresh, kept, dropped)
+
+
+def _is_done(task: _Task, completed: Completed) -> bool:
+    """Whether a completed rebuild took all that is asked for from the service, not long ago."""
+    return (
+        bool(task.plan.archived)
+        and completed.taken_over is not None
+        and completed.taken_over.isdisjoint(_recorded(task.plan.archived))
+        and _is_recent(task.inventory)
+        and not _changes(task)
+    )
+
+
+def _changes(task: _Task) -> bool:
+    """Whether the metadata alone tell that a rebuild would change archived frames, or let others in."""
+    plan, schema = task.plan, _schema(task, task.inventory.bits)
+    frames = (plan.late, plan.republished, plan.renumbered, task.dropped)
+    return any(frames) or not _is_alike(task.inventory, schema)
 
 
 def sources(job: Job, plan: Plan, inventory: Inventory) -> tuple[list[FrameEntry], list[FrameEntry]]:
@@ -136,21 +213,31 @@ _RESUMED = timedelta(days=1)
 """A rebuild that has stood still for longer begins anew: the service may show other frames by now."""
 
 
+def _is_recent(rebuilt: Inventory) -> bool:
+    newest = int(rebuilt.columns["archived_at"].max())
+    return datetime.now(UTC).timestamp() - newest <= _RESUMED.total_seconds()
+
+
+def _is_alike(inventory: Inventory, schema: Schema) -> bool:
+    """Whether a group looks as it should, but for the keys of its chunks."""
+    found = (inventory.layout, inventory.grid, inventory.factors)
+    return found == (schema.layout, schema.grid, schema.factors)
+
+
+def _taken_over(recorded: bytes | None) -> set[tuple[str, str]] | None:
+    """The frames that a rebuild takes over from the archive; None where that is not recorded."""
+    try:
+        return {(time, satellite) for time, satellite in json.loads(recorded or b"")["kept"]}
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
 def _fits(begun: Inventory, task: _Task, recorded: bytes | None) -> bool:
     """Whether what was rebuilt before is the beginning of what is to be rebuilt, from the same sources."""
-    if datetime.now(UTC).timestamp() - int(begun.columns["archived_at"].max()) > _RESUMED.total_seconds():
+    schema, taken_over = _schema(task, begun.bits), _taken_over(recorded)
+    if not _is_recent(begun) or begun.keys != schema.keys or not _is_alike(begun, schema):
         return False
-    schema = _schema(task, begun.bits)
-    if (begun.keys, begun.layout, begun.grid, begun.factors) != (
-        schema.keys,
-        schema.layout,
-        schema.grid,
-        schema.factors,
-    ):
-        return False
-    try:
-        taken_over = {tuple(key) for key in json.loads(recorded or b"")["kept"]}
-    except (ValueError, LookupError, TypeError):
+    if taken_over is None:
         return False
     now = set(_recorded(task.kept))
     if any((key in taken_over) != (key in now) for key in _recorded(map(begun.entry, range(len(begun))))):
@@ -163,8 +250,8 @@ def _build(run: Run, task: _Task, begun: Inventory | None) -> None:
     """Bring the side group up to the last frame."""
     store, report, inventory = run.store, run.report, task.inventory
     side = side_folder(run.folder)
-    if begun is None:
-        store.put(f"{side}/{_SOURCES}", to_json({"kept": sorted(_recorded(task.kept))}))
+    # Of a rebuild that goes on as well: its frames to come may be others than those recorded.
+    store.put(f"{side}/{_SOURCES}", to_json({"kept": sorted(_recorded(task.kept))}))
     plan = plan_frames([*task.fresh, *task.kept], begun)
     report.planned, report.skipped = len(plan.new), len(plan.archived)
     report.taken_over = len(task.kept)

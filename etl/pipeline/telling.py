@@ -26,6 +26,13 @@ _ODDITIES = {
 }
 """What to say of odd frames, by the field of the report they go to."""
 
+_REBUILT = _ODDITIES | {
+    "late": "absent and older than the newest archived one; the rebuild takes it",
+    "republished": "archived with other values than in the stream now; the rebuild takes those",
+    "renumbered": "archived under another number than it has in the stream now; the rebuild takes that",
+}
+_DROPPED = "archived and no longer listed by the service; the rebuild drops it"
+
 
 def tell(plan: Plan, inventory: Inventory | None, report: RunReport) -> None:
     """Put a plan into the report and name what is odd."""
@@ -52,20 +59,41 @@ def tell(plan: Plan, inventory: Inventory | None, report: RunReport) -> None:
     report.late = [str(entry) for entry in plan.late]
 
 
-def tell_odd(kind: str, entries: list[FrameEntry], report: RunReport) -> None:
-    """Add frames to a list of odd ones in the report, and name the first of them in the log."""
+def tell_rebuild(plan: Plan, report: RunReport, *, drops: bool) -> None:
+    """Put what is odd about the frames of a rebuild into the report, and name it.
+
+    Args:
+        plan: how the listed frames differ from the archived ones.
+        report: takes the names.
+        drops: frames that are no longer listed are left out.
+    """
+    for kind, what in _REBUILT.items():
+        entries: tuple[FrameEntry, ...] = getattr(plan, kind)
+        tell_odd(kind, list(entries), report, _DROPPED if kind == "withdrawn" and drops else what)
+
+
+def tell_odd(kind: str, entries: list[FrameEntry], report: RunReport, what: str = "") -> None:
+    """Add frames to a list of odd ones in the report, and name the first of them in the log.
+
+    Args:
+        kind: the field of the report.
+        entries: the frames.
+        report: takes their names.
+        what: what to say of each; by default what is so of a run without a rebuild.
+    """
+    what = what or _ODDITIES[kind]
     names = [str(entry) for entry in entries]
     getattr(report, kind).extend(names)
     event = f"frame_{kind.removesuffix('s')}"
     for name in names[:_MOST_NAMED]:
-        log.warning("%s is %s", name, _ODDITIES[kind], extra={"event": event, "fields": {"frame": name}})
+        log.warning("%s is %s", name, what, extra={"event": event, "fields": {"frame": name}})
     if names[_MOST_NAMED:]:
         count = len(names) - _MOST_NAMED
         fields = {"frames": count}
         log.warning(
             "%d more frames are %s; the report names them",
             count,
-            _ODDITIES[kind],
+            what,
             extra={"event": event, "fields": fields},
         )
 

@@ -1,6 +1,7 @@
 """`convert --rebuild` takes frames anew, and readers see the old archive or the new one, never a mixture."""
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -48,6 +49,12 @@ def test_late_and_republished_frames_get_in(
     ended = convert(incomplete, archive, "--rebuild", "--layout", layout)
 
     assert ended.code == 0
+    assert re.search(
+        r"frame 4 \(.* is absent and older than the newest .*; the rebuild takes it\n", ended.err
+    )
+    assert re.search(r"frame 9 \(.* is archived with other values .*; the rebuild takes those\n", ended.err)
+    assert "1 frame late, taken by the rebuild: frame 4 (" in ended.out
+    assert "1 frame published anew with other values, taken by the rebuild: frame 9 (" in ended.out
     assert_holds(archive, scenes)
     assert not (archive / "europe/.rebuild").exists()
     assert json.loads((archive / "europe/collection.json").read_text())["ndvi_archive:frames"] == 20
@@ -112,7 +119,8 @@ def test_frames_the_service_no_longer_lists_are_taken_over_from_the_archive(
     ended = convert(service, archive, "--rebuild")
 
     assert ended.code == 0
-    assert "frame 13 (" in ended.err
+    assert re.search(r"frame 13 \(.* is archived and no longer listed .*; it stays archived\n", ended.err)
+    assert "3 frames archived, and no longer listed by the service: frame 1 (" in ended.out
     after = stored(archive)
     xr.testing.assert_equal(after.drop_vars("archived_at"), before.drop_vars("archived_at"))
 
@@ -313,14 +321,22 @@ def test_a_missing_frame_of_other_dates_cannot_be_taken_over(service: StandIn, a
 
 
 def test_withdrawn_frames_are_dropped_when_that_is_asked_for(
-    service: StandIn, europe: Stream, archive: Path
+    service: StandIn, europe: Stream, archive: Path, tmp_path: Path
 ) -> None:
+    report = tmp_path / "report.json"
     convert(service, archive)
     offer(service, europe, [image for image in europe.images if image.number not in (2, 9)])
 
-    ended = convert(service, archive, "--rebuild", "--drop-withdrawn", "--end", "2021-03-04")
+    ended = convert(
+        service, archive, "--rebuild", "--drop-withdrawn", "--end", "2021-03-04", "--report", report
+    )
 
     assert ended.code == 0
+    assert re.search(r"frame 2 \(.* is archived and no longer listed .*; the rebuild drops it\n", ended.err)
+    assert "stays archived" not in ended.err
+    assert "1 frame no longer listed by the service, dropped: frame 2 (" in ended.out
+    figures = json.loads(report.read_text())
+    assert (figures["dropped"], len(figures["withdrawn"])) == (1, 1)
     assert numbers_of(archive) == [1, *range(3, 21)]
 
 
