@@ -160,7 +160,7 @@ class Settings(_Table):
         max_pixels: most pixels a frame may have.
         workers: processes that share the frames.
         scheduler: address of a Dask scheduler.
-        threads: threads that decode, and that encode and write.
+        threads: threads that decode, and as many again that encode and write.
     """
 
     layout: Layout | None = None
