@@ -31,6 +31,13 @@ Result = TypeVar("Result")
 MOST_AT_ONCE = 16
 """So many continents may be archived at once."""
 
+DEFAULT_DEADLINE = 12 * 3600.0
+"""Seconds that one run of one continent may take where no `deadline` is set.
+
+One that hangs is over before the next night, with hours left for the others; one that has more to do, as in
+the first nights of a new archive, goes on in the next night.
+"""
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SECRET = re.compile("pass|pasw|token|secret|credential|user|api_?key", re.IGNORECASE)
 _NO_SECRETS = (
@@ -150,7 +157,7 @@ class Settings(_Table):
         overviews: whether a new archive gets overviews.
         templates: folder of the catalog's templates.
         items: which STAC items the catalog has.
-        deadline: longest time one run of one continent may take, in seconds.
+        deadline: longest time one run of one continent may take, in seconds; 12 hours where none is set.
         stale_after: days after which the newest frame is too old.
         settle: days a frame's time must be past before it is archived.
         optimize: extend the series for reading along time, once the new frames are archived.
@@ -160,7 +167,7 @@ class Settings(_Table):
         max_pixels: most pixels a frame may have.
         workers: processes that share the frames.
         scheduler: address of a Dask scheduler.
-        threads: threads that decode, and that encode and write.
+        threads: threads that decode, and as many again that encode and write.
     """
 
     layout: Layout | None = None
@@ -206,6 +213,7 @@ class Config(Settings):
         metrics: file for Prometheus.
     """
 
+    deadline: Annotated[Seconds, Field(gt=0, le=1e7)] = DEFAULT_DEADLINE
     archive: Annotated[str, BeforeValidator(_archive)]
     continents: Annotated[list[Continent], Field(min_length=1)]
     api_url: Annotated[str, AfterValidator(_web_address)] | None = None

@@ -57,6 +57,10 @@ class StreamError(ServiceError):
         self.number = number
 
 
+class LostError(StreamError):
+    """A frame is not in the stream any more, or damaged there: others may well be had."""
+
+
 class DeadlineError(ServiceError):
     """The run has taken longer than it may."""
 

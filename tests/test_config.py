@@ -35,7 +35,7 @@ def test_little_needs_to_be_said(tmp_path: Path) -> None:
     assert config.archive == str(tmp_path / "ndvi")
     assert (europe.name, europe.first_date) == ("Europe", None)
     assert config.parallel == 1
-    assert config.settings(europe) == {}
+    assert config.settings(europe) == {"deadline": 12 * 3600}
 
 
 def test_what_a_continent_sets_goes_before_what_is_set_for_all(tmp_path: Path) -> None:
@@ -89,6 +89,24 @@ def test_what_a_continent_sets_goes_before_what_is_set_for_all(tmp_path: Path) -
         "templates": tmp_path / "own",
     }
     assert europe.first_date == date(2021, 1, 31)
+
+
+def test_a_continent_without_a_deadline_has_twelve_hours(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """
+        archive = "ndvi"
+        [[continents]]
+        name = "Europe"
+        [[continents]]
+        name = "Africa"
+        deadline = "2d"
+        """,
+    )
+
+    europe, africa = config.continents
+    assert config.settings(europe) == {"deadline": 12 * 3600}
+    assert config.settings(africa) == {"deadline": 2 * 86400}
 
 
 @pytest.mark.parametrize(

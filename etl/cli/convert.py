@@ -137,8 +137,10 @@ from etl.signals import deferred, ending_on_signals
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    show_default="the cores this process may use, shared by --workers; 1 with --scheduler",
-    help="Threads that decode, and that encode and write, of each worker if there are any.",
+    show_default="the cores this process may use, at most 16 to decode and 4 to encode; shared by --workers;"
+    " 1 with --scheduler",
+    help="Threads that decode, and as many again that encode and write, of each worker if there are any; each"
+    " holds a frame in memory.",
 )
 @dry_run_option
 @progress_option

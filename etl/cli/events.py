@@ -29,6 +29,8 @@ EVENTS: Mapping[str, str] = {
     "frame_duplicate": "another has the same time and satellite: frame or frames",
     "frames_before_first": "older than the archive's first, and not archived: frames",
     "numbering_unchecked": "no archived frame could be compared with the stream",
+    "frames_unchecked": "the newest archived frames cannot be read from the stream, and an older one was"
+    " compared: frames, newest, compared",
     # The archive.
     "commit_completed": "a commit that an earlier run began was completed: frames",
     "metadata_restored": "metadata that an interrupted run had changed are as committed again",

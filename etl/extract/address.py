@@ -15,6 +15,14 @@ _REFUSALS = (400, 401, 403, 404, 410)
 """What servers answer once a signature has expired: mostly 403, some storages 400, others 410 or 404."""
 
 
+_MISSING = (404, 410)
+"""What they answer where there is no such file; nothing else says so for sure."""
+
+
+class MissingError(ServiceError):
+    """The server does not have a file, or not all of it."""
+
+
 class Address:
     """Where a file is, now.
 
@@ -50,7 +58,8 @@ class Address:
         """Send a GET; the body is not read yet. A refused address is renewed a few times.
 
         Raises:
-            ServiceError: No answer could be had, or any but 200, 206 and 416.
+            MissingError: There is no such file, at a renewed address either.
+            ServiceError: No answer could be had, or any other but 200, 206 and 416.
             LoginError: The address expired, and asking for another one is refused.
         """
         renewals = 0
@@ -61,7 +70,8 @@ class Address:
             response.close()
             answered = f"answered {response.status_code} {response.reason}"
             if response.status_code not in _REFUSALS or renewals == RETRIES or not self.renew():
-                raise ServiceError(
+                kind = MissingError if response.status_code in _MISSING else ServiceError
+                raise kind(
                     f"{self.name} {answered}",
                     "run the command again; if it stays so, report it to the service",
                 )

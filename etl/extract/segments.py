@@ -5,7 +5,7 @@ from itertools import chain
 from urllib.parse import urlsplit
 
 from etl.errors import ServiceError
-from etl.extract.address import Address
+from etl.extract.address import Address, MissingError
 from etl.extract.boxes import BoxReader
 from etl.extract.hls import Part, Segment, read_playlist
 from etl.extract.http import HttpClient
@@ -88,7 +88,8 @@ class SegmentReader:
         """Up to `size` bytes, none after the last segment.
 
         Raises:
-            ServiceError: A segment is missing, refused, cut or keeps breaking off.
+            MissingError: A segment is missing or cut.
+            ServiceError: A segment is refused or keeps breaking off.
         """
         while True:
             if self._file is not None:
@@ -98,7 +99,7 @@ class SegmentReader:
                         self._boxes.feed(data)
                     return data
                 if self._boxes.is_cut or (self._is_transport and self._file.tell() % PACKET):
-                    raise ServiceError(f"{self._file.name} is cut", "report it to the service")
+                    raise MissingError(f"{self._file.name} is cut", "report it to the service")
                 self._file.close()
             following = next(self._files, None)
             if following is None:

@@ -17,8 +17,8 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from etl.errors import ArchiveError, DeadlineError, ServiceError, StreamError
-from etl.extract.address import Address
+from etl.errors import ArchiveError, DeadlineError, LostError, ServiceError, StreamError
+from etl.extract.address import Address, MissingError
 from etl.extract.frame import Codes
 from etl.extract.http import HttpClient
 from etl.extract.media import Media, Opened, UnreadableError, decoder_limits, recognise
@@ -74,9 +74,9 @@ class Video:
         """Decode exactly the frames of the given numbers, in the given order.
 
         Raises:
-            StreamError: A frame is missing, repeated, damaged or of another size, or the stream cannot be
-                downloaded or is no video. Its number is that of the first frame that could not be had; all
-                before it were yielded.
+            LostError: A frame is missing, repeated, damaged or of another size, or the stream is no video.
+            StreamError: The stream cannot be downloaded. The number of either error is that of the first
+                frame that could not be had; all before it were yielded.
             LoginError: The stream's address expired, and asking for another one is refused.
         """
         for run in runs(numbers):
@@ -94,7 +94,9 @@ class Video:
                     why = error.what if isinstance(error, ServiceError) else str(error)
                     log.info("%s: frame %d: %s", self._name, run[done], why)
                     if threads == 1 or not isinstance(error, DamagedError):
-                        raise StreamError(
+                        is_lost = isinstance(error, BrokenError | UnreadableError | MissingError)
+                        kind = LostError if is_lost else StreamError
+                        raise kind(
                             f"frame {run[done]} of {self._name} cannot be had: {why}",
                             "run the command again; if it stays so, report it to the service",
                             run[done],

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import signal
 import subprocess
 import threading
@@ -151,11 +152,9 @@ class Night:
             process.pid,
             extra={"event": "continent_begun", "fields": {"continent": continent.name, "pid": process.pid}},
         )
-        deadline = self._config.settings(continent).get("deadline")
-        begun, longest = monotonic(), (deadline or 0.0) + self._grace
-        killer = threading.Timer(longest, process.kill)
-        if deadline:
-            killer.start()
+        begun, longest = monotonic(), self._config.settings(continent)["deadline"] + self._grace
+        killer = threading.Timer(longest, _kill, (process.pid,))
+        killer.start()
         told: str | None = None
         with process:
             assert process.stderr is not None  # noqa: S101 - for the type checker
@@ -164,7 +163,7 @@ class Night:
         killer.cancel()
         with self._lock:
             self._running.discard(process)
-        if deadline and process.returncode == -signal.SIGKILL and monotonic() - begun >= longest:
+        if process.returncode == -signal.SIGKILL and monotonic() - begun >= longest:
             return f"killed: it had not ended {self._grace:g} seconds after its deadline"
         return told
 
@@ -178,6 +177,12 @@ class Night:
 
     def _unreported(self, name: str, started: datetime, code: int | None, error: str) -> Outcome:
         return _ended(Outcome(unreported(self._store, name, started, code, error)))
+
+
+def _kill(leader: int) -> None:
+    """Kill a process and its workers: one that hangs would keep the standard error that they share open."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _ended(outcome: Outcome) -> Outcome:

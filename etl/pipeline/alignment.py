@@ -1,34 +1,43 @@
 """Does the video still show what was archived? Asked before anything is appended.
 
-Numbers can shift while dates stay: a playlist loses its first segment, a stream is encoded anew. Nothing in
-the metadata tells; the pixels do. So the newest archived frame is decoded again, just before the new ones.
+Numbers can shift while dates stay: a playlist loses its first segment, a stream is encoded again. Nothing in
+the metadata tells; the pixels do. So the newest archived frame, the anchor, is decoded again, just before the
+new ones. Where it cannot be read any more, older ones are tried.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
 
-from etl.errors import IncompatibleError, ServiceError, StreamError
+from etl.errors import IncompatibleError, LostError, ServiceError
 from etl.extract.api import Listing
 from etl.extract.frame import Frame, FrameEntry
 from etl.extract.service import ContinentService
+from etl.extract.video import Video
 from etl.load.archive import check_fits
 from etl.load.inventory import Inventory
 from etl.plan import Plan
+from etl.report import frames as in_words
 from etl.transform.packing import pack
 
 log = logging.getLogger(__name__)
 
-_COMPARED = 4
-"""Archived frames that are compared where the newest is another now."""
+_OTHERS = 3
+"""Older anchors that must be as archived where the newest is another now."""
 
-_LOOKED_THROUGH = 32
-"""Newest archived frames among which those to compare are looked for."""
+_NEIGHBOURS = 4
+"""Newest anchors that are tried one by one; behind them the distance doubles from try to try.
+
+A segment that is missing takes many frames with it, and each try can cost the decoding of a whole group.
+"""
+
+_LOOKED_AT = 32
+"""Archived frames at most that are looked at for a picture of their own."""
 
 _NEARBY = 3
-"""Numbers before and after its own among which a frame that is another now is looked for."""
+"""Numbers before and after its own among which a frame is looked for that is not where it was."""
 
 
 class StreamChangedError(ServiceError):
@@ -53,81 +62,185 @@ def aligned_frames(
 
     Raises:
         StreamChangedError: No archived frame is seen under its number any more.
-        StreamError: A frame cannot be had; all before it were yielded.
+        StreamError: A frame cannot be had, or no archived one can; all before it were yielded.
     """
-    anchors: list[FrameEntry] = []
     if inventory is not None and plan.new:
-        anchors = _anchors(listing, inventory)
-        if not anchors:
-            log.warning(
-                "no archived frame with a picture of its own is listed, so the numbering cannot be checked",
-                extra={"event": "numbering_unchecked"},
-            )
-    wanted = (*anchors[-1:], *plan.new)
-    with closing(service.frames(listing, wanted)) as frames:
-        if inventory and anchors:
-            newest = next(frames)
-            check_fits(inventory, inventory.grid, newest.bits)
-            if not _is_archived(newest, inventory):
-                _check_others(service, listing, anchors, inventory)
-                on_changed(newest.entry)
+        comparison = _Comparison(service, listing, inventory)
+        if (yield from _behind_newest_anchor(comparison, plan, on_changed)):
+            return
+    with closing(service.frames(listing, plan.new)) as frames:
         yield from frames
 
 
-def _anchors(listing: Listing, inventory: Inventory) -> list[FrameEntry]:
-    """The newest archived frames that are listed alike and that no other frame can be taken for."""
-    known: dict[int, FrameEntry] = {}
-    for entry in listing.entries:
-        position = inventory.index.get((entry.time, entry.satellite))
-        if position is not None and inventory.entry(position).scale.is_same(entry.scale):
-            known.setdefault(position, entry)
-    checksums = Counter(inventory.columns["checksum"].tolist())
-    anchors: list[FrameEntry] = []
-    for position in sorted(known, reverse=True)[:_LOOKED_THROUGH]:
-        if len(anchors) == _COMPARED:
-            break
-        if checksums[int(inventory.columns["checksum"][position])] == 1 and _has_a_picture(
-            inventory, position
-        ):
-            anchors.append(known[position])
-    return anchors[::-1]
+def _behind_newest_anchor(
+    comparison: "_Comparison", plan: Plan, on_changed: Callable[[FrameEntry], None]
+) -> Generator[Frame, None, bool]:
+    """The new frames, read in one pass with the newest anchor.
 
-
-def _has_a_picture(inventory: Inventory, position: int) -> bool:
-    try:
-        values = inventory.frame(position)
-    except IncompatibleError:
+    Returns:
+        Whether they were read; not where there is no anchor, or where an older one had to be compared.
+    """
+    anchors = comparison.anchors()
+    newest = next(anchors, None)
+    if newest is None:
+        log.warning(
+            "no archived frame with a picture of its own is listed, so the numbering cannot be checked",
+            extra={"event": "numbering_unchecked"},
+        )
         return False
-    return bool(values.min() != values.max())
+    with closing(comparison.service.frames(comparison.listing, (newest, *plan.new))) as frames:
+        lost: LostError | None = None
+        try:
+            is_alike = comparison.is_archived(next(frames))
+        except LostError as error:
+            is_alike, lost = False, error
+        if not is_alike:
+            changed = comparison.check_others(newest, lost, anchors)
+            if changed:
+                on_changed(changed)
+        if lost is None:
+            yield from frames
+    return lost is None
 
 
-def _check_others(
-    service: ContinentService, listing: Listing, anchors: Sequence[FrameEntry], inventory: Inventory
-) -> None:
-    """The newest frame is another now: see that it is so alone, and not shown under another number."""
-    newest, older = anchors[-1], anchors[:-1]
-    with closing(service.frames(listing, older)) as frames:
-        alike = all(_is_archived(frame, inventory) for frame in frames)
-    if not older or not alike or _is_nearby(service, listing, newest, inventory):
-        raise StreamChangedError(
-            f"the video shows other pictures than those archived, {newest} among them: its numbering has"
-            " shifted, or it was published anew; nothing was appended",
-            "compare with ndvi-archive verify --against-source, then take all frames anew with --rebuild",
+@dataclass(frozen=True)
+class _Comparison:
+    """The stream beside the archive.
+
+    Attributes:
+        service: where the stream is.
+        listing: what the service lists.
+        inventory: what is archived.
+    """
+
+    service: ContinentService
+    listing: Listing
+    inventory: Inventory
+
+    def anchors(self) -> Iterator[FrameEntry]:
+        """Archived frames that are listed alike and that no other can be taken for, from the newest on."""
+        known: dict[int, FrameEntry] = {}
+        for entry in self.listing.entries:
+            position = self.inventory.index.get((entry.time, entry.satellite))
+            if position is not None and self.inventory.entry(position).scale.is_same(entry.scale):
+                known.setdefault(position, entry)
+        checksums = Counter(self.inventory.columns["checksum"].tolist())
+        positions = sorted(known, reverse=True)
+        place, step, found = 0, 1, 0
+        for _ in range(_LOOKED_AT):
+            if place >= len(positions):
+                return
+            position = positions[place]
+            place += 1
+            if checksums[self._checksum(position)] == 1 and self._has_a_picture(position):
+                yield known[position]
+                found += 1
+                if found >= _NEIGHBOURS:
+                    # The oldest is the last to be tried, and not passed over.
+                    place, step = max(place, min(place + step, len(positions) - 1)), 2 * step
+
+    def check_others(
+        self, newest: FrameEntry, lost: LostError | None, older: Iterator[FrameEntry]
+    ) -> FrameEntry | None:
+        """See by older anchors that the numbering holds although the newest is not as it was.
+
+        Args:
+            newest: the newest anchor.
+            lost: why it cannot be had; None where it can, and is another now.
+            older: the anchors behind it.
+
+        Returns:
+            The newest anchor that could be had, if it is another now: it is so alone.
+
+        Raises:
+            StreamChangedError: Others are not as archived either, or one is shown under another number.
+            LostError: None can be had.
+        """
+        video = self.service.video(self.listing)
+        changed = None if lost else newest
+        alike: list[FrameEntry] = []
+        for entry in older:
+            try:
+                is_alike = self._shows(video, entry, entry.number)
+            except LostError as error:
+                if not alike:
+                    lost = lost or error
+                continue
+            if is_alike:
+                alike.append(entry)
+            elif changed or alike:
+                raise _changed(changed or entry)
+            else:
+                changed = entry
+            if len(alike) == (_OTHERS if changed else 1):
+                break
+        if lost and not (changed or alike):
+            raise lost
+        if not alike or self._is_nearby(video, newest):
+            raise _changed(changed or newest)
+        if changed and changed != newest and self._is_nearby(video, changed):
+            raise _changed(changed)
+        if lost:
+            self._warn_of_unchecked(lost, alike[0])
+        return changed
+
+    def is_archived(self, frame: Frame) -> bool:
+        """Whether a frame has the pixels that are archived of its time and satellite.
+
+        Raises:
+            IncompatibleError: It has another bit depth than the archive.
+        """
+        check_fits(self.inventory, self.inventory.grid, frame.bits)
+        position = self.inventory.index[frame.entry.time, frame.entry.satellite]
+        return pack(frame).checksum == self._checksum(position)
+
+    def _shows(self, video: Video, entry: FrameEntry, number: int) -> bool:
+        """Whether the frame of a number has the pixels that are archived of an entry."""
+        [alike] = [
+            self.is_archived(Frame(entry, picture.codes, picture.bits))
+            for picture in video.pictures([number])
+        ]
+        return alike
+
+    def _is_nearby(self, video: Video, entry: FrameEntry) -> bool:
+        """Whether the video shows an archived frame under a number near its own."""
+        for number in range(max(1, entry.number - _NEARBY), entry.number + _NEARBY + 1):
+            with suppress(LostError):
+                if self._shows(video, entry, number):
+                    return True
+        return False
+
+    def _warn_of_unchecked(self, lost: LostError, alike: FrameEntry) -> None:
+        position = self.inventory.index[alike.time, alike.satellite]
+        newest = self.inventory.entry(len(self.inventory) - 1)
+        count = len(self.inventory) - 1 - position
+        log.warning(
+            "%s; %s shows what is archived, so new frames are appended, but the numbering of the %s"
+            " archived after it, up to %s, could not be checked",
+            lost.what,
+            alike,
+            in_words(count),
+            newest,
+            extra={
+                "event": "frames_unchecked",
+                "fields": {"frames": count, "newest": str(newest), "compared": str(alike)},
+            },
         )
 
+    def _checksum(self, position: int) -> int:
+        return int(self.inventory.columns["checksum"][position])
 
-def _is_nearby(service: ContinentService, listing: Listing, entry: FrameEntry, inventory: Inventory) -> bool:
-    """Whether the video shows an archived frame under a number near its own."""
-    for number in range(max(1, entry.number - _NEARBY), entry.number + _NEARBY + 1):
+    def _has_a_picture(self, position: int) -> bool:
         try:
-            with closing(service.frames(listing, [replace(entry, number=number)])) as frames:
-                if _is_archived(next(frames), inventory):
-                    return True
-        except StreamError:
-            continue
-    return False
+            values = self.inventory.frame(position)
+        except IncompatibleError:
+            return False
+        return bool(values.min() != values.max())
 
 
-def _is_archived(frame: Frame, inventory: Inventory) -> bool:
-    position = inventory.index[frame.entry.time, frame.entry.satellite]
-    return pack(frame).checksum == int(inventory.columns["checksum"][position])
+def _changed(entry: FrameEntry) -> StreamChangedError:
+    return StreamChangedError(
+        f"the video shows other pictures than those archived, {entry} among them: its numbering has"
+        " shifted, or it was published anew; nothing was appended",
+        "compare with ndvi-archive verify --against-source, then take all frames anew with --rebuild",
+    )

@@ -151,7 +151,7 @@ def _software() -> dict[str, str]:
 
 
 def threads_each(count: int | None, threads: int | None) -> int:
-    """Threads a worker uses for each of its two tasks.
+    """Threads that a worker decodes by.
 
     Args:
         count: workers that share this machine; None is a cluster, where a worker is to use what it has.

@@ -52,8 +52,8 @@ class Job:
         workers: processes that share the frames, or None; with a `scheduler`, how many to wait for. A few
             frames are archived by this process alone.
         scheduler: address of a Dask scheduler whose workers are used, or None.
-        threads: threads that decode, and as many again that encode and write; None is one a core this process
-            may use.
+        threads: threads that decode, and as many again that encode and write; each holds a frame. None is one
+            a core this process may use, at most 16 to decode and 4 to encode and write.
     """
 
     continent: str

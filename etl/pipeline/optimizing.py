@@ -37,7 +37,7 @@ class Optimization:
         rewrite: write what is there again, too.
         templates: folder of the catalog's templates; None is those that come with the program.
         wait: seconds to wait for another run that is writing.
-        threads: threads that read, encode and write; 0 is one a core this process may use.
+        threads: threads that read, encode and write; 0 is one a core, 4 at most.
     """
 
     continent: str

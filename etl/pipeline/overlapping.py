@@ -8,8 +8,8 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-_MOST = 4
-"""Calls under way at most: each holds a frame."""
+MOST_UNASKED = 4
+"""Calls made at a time where no number is asked for: each holds a frame."""
 
 
 def overlapped(calls: Iterator[Callable[[], Result]], threads: int = 0) -> Generator[Result, None, None]:
@@ -19,9 +19,9 @@ def overlapped(calls: Iterator[Callable[[], Result]], threads: int = 0) -> Gener
 
     Args:
         calls: what to call; it is asked for the next call in the thread that asks for the next result.
-        threads: how many calls to make at a time; 0 is one a core this process may use.
+        threads: how many calls to make at a time; 0 is one a core this process may use, 4 at most.
     """
-    count = min(threads or len(os.sched_getaffinity(0)), _MOST)
+    count = threads or min(len(os.sched_getaffinity(0)), MOST_UNASKED)
     # Also with one thread the next call is fetched while one is being made.
     most = max(count, 2)
     under_way: deque[Future[Result]] = deque()

@@ -33,7 +33,8 @@ class Share:
         first: position of the first frame.
         entries: the frames.
         bits: bit depth they must have.
-        threads: threads that decode, and as many that encode and write; 0 is one a core.
+        threads: threads that decode.
+        writers: threads that encode and write; each holds a frame.
         listing: where the stream is, without entries; its address can hold a secret.
         can_renew: whether the stream's address can be renewed once more.
     """
@@ -47,6 +48,7 @@ class Share:
     entries: tuple[FrameEntry, ...] = field(repr=False)
     bits: int
     threads: int
+    writers: int
     listing: Listing = field(repr=False)
     can_renew: bool = True
 
@@ -116,7 +118,7 @@ def archive_share(share: Share) -> Outcome:
                     partial(write, position, _checked(frame, share))
                     for position, frame in enumerate(frames, share.first)
                 )
-                with closing(overlapped(writes, share.threads)) as results:
+                with closing(overlapped(writes, share.writers)) as results:
                     written.extend(results)
         except ArchiveError as failure:
             error = failure.with_traceback(None)

@@ -12,6 +12,7 @@ from etl.load.frames import Written
 from etl.load.holder import LEASE, name_of
 from etl.pipeline.cluster import cluster, threads_each
 from etl.pipeline.job import Run
+from etl.pipeline.overlapping import MOST_UNASKED
 from etl.pipeline.share import Share, cut
 
 _SHARES_EACH = 4
@@ -72,6 +73,7 @@ def _shares(
     if "://" not in archive:
         # The workers may be in another folder.
         archive = str(Path(archive).absolute())
+    threads = threads_each(None if job.scheduler else job.workers, job.threads)
     video = run.service.video(listing)
     shape = listing.rows, listing.columns
     for part in cut(entries, size, video.key_frame_near):
@@ -85,6 +87,7 @@ def _shares(
             first=positions[0],
             entries=part,
             bits=appender.schema.bits,
-            threads=threads_each(None if job.scheduler else job.workers, job.threads),
+            threads=threads,
+            writers=job.threads or min(threads, MOST_UNASKED),
             listing=replace(listing, entries=()),
         )

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +13,16 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from etl.config import Config, Continent
+from etl.config import DEFAULT_DEADLINE, Config, Continent
 from etl.demo.scene import SceneFrame
 from etl.demo.service import StandIn, Stream
 from etl.load.runs import runs
 from etl.load.stores import open_store
 from etl.nightly import Night
 from tests.cli.test_convert import assert_holds
+from tests.cli.test_workers import worker_processes
 from tests.forked import clean_environment
-from tests.load.buckets import BUCKET, s3_server, variables
+from tests.load.buckets import BUCKET, faults, s3_server, variables, wait_until_held
 from tests.program import PROGRAM, Ended, contents, run, with_token
 
 TWO = """
@@ -223,6 +225,62 @@ def test_a_process_that_cannot_end_is_killed_after_its_deadline(
 
     assert outcome.exit_code == 137
     assert outcome.report["error"] == "killed: it had not ended 0 seconds after its deadline"
+
+
+def test_a_process_that_hangs_is_killed_though_no_deadline_is_set(
+    service: StandIn, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in with_token(service).items():
+        monkeypatch.setenv(name, value)
+    service.faults.silent_metadata = -1
+    config = Config(archive=str(archive), continents=[Continent(name="Europe")])
+
+    # Two seconds after its start, so that nobody waits for twelve hours.
+    (outcome,) = Night(config, print, grace=2.0 - DEFAULT_DEADLINE).run()
+
+    assert outcome.exit_code == 137
+    assert outcome.report["error"] == "killed: it had not ended -43198 seconds after its deadline"
+
+
+def test_a_worker_that_hangs_is_killed_with_its_process(
+    service: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[int] = []
+
+    def stop_the_worker(server: str) -> None:
+        wait_until_held(server)
+        for process in Path("/proc/self/task").glob("*/children"):
+            for child in process.read_text().split():
+                for worker in worker_processes(int(child)):
+                    os.kill(worker, signal.SIGSTOP)
+                    stopped.append(worker)
+
+    with s3_server() as server:
+        for name, value in (with_token(service) | variables(server)).items():
+            monkeypatch.setenv(name, value)
+        faults(server, {"fault": "hold", "path": "ndvi/c/13/", "times": 1})
+        config = Config(
+            archive=f"s3://{BUCKET}/night", continents=[Continent(name="Europe", deadline=40.0, workers=1)]
+        )
+        stopping = threading.Thread(target=stop_the_worker, args=(server,))
+        stopping.start()
+
+        (outcome,) = Night(config, print, grace=0.0).run()
+
+        stopping.join()
+    assert len(stopped) == 1
+    assert outcome.exit_code == 137
+
+
+def test_a_process_gets_twelve_hours_where_no_deadline_is_set(
+    service: StandIn, europe: Stream, config: Path, tmp_path: Path
+) -> None:
+    with stalled_night(service, europe, config, tmp_path / "r.json") as (night, child):
+        words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+        night.send_signal(signal.SIGTERM)
+        night.communicate(timeout=60)
+
+    assert float(words[words.index("--deadline") + 1]) == 12 * 3600
 
 
 def test_all_that_is_wrong_with_a_configuration_is_told_before_anything_is_done(

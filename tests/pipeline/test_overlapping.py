@@ -65,6 +65,19 @@ def test_the_next_call_is_fetched_while_one_is_made_but_never_many_ahead(count: 
     assert 2 <= most <= max(count, 2) + 1
 
 
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_as_many_calls_are_made_at_a_time_as_are_asked_for(count: int) -> None:
+    all_there = threading.Barrier(count)
+
+    def wait_for_the_others() -> int:
+        all_there.wait(30)
+        return threading.get_ident()
+
+    made_by = list(overlapped(iter([wait_for_the_others] * 2 * count), count))
+
+    assert len(set(made_by)) == count
+
+
 def test_a_call_that_fails_is_told_after_the_results_before_it() -> None:
     calls = [partial(returned, 0), partial(returned, 1), partial(failing, 2), partial(returned, 3)]
     results: list[int] = []

@@ -97,6 +97,7 @@ def share(service: StandIn, store: LocalFolder) -> Share:
         entries=entries([4, 5]),
         bits=12,
         threads=1,
+        writers=1,
         listing=listing,
     )
 
