@@ -16,6 +16,7 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 
 from etl.errors import ArchiveError, DeadlineError, ServiceError, StreamError
 from etl.extract.address import Address
@@ -43,6 +44,11 @@ _STRICT = {"err_detect": "explode+crccheck"}
 """Damage is an error instead of being concealed; picture hashes are checked where there are any."""
 
 _LUMA_FIRST = ("gray", "yuv420p", "yuvj420p")
+"""Pixel formats whose first plane can hold codes.
+
+4:2:0 must name the full range. Where it names none it is limited (ITU-T H.265, E.3.1), and FFmpeg squeezes
+the codes of gray that it makes 4:2:0. Gray has the codes that were put into it, whatever its flag says.
+"""
 
 
 class Video:
@@ -249,6 +255,10 @@ class Video:
         bits = frame.format.components[0].bits
         if name.removesuffix("le").rstrip("0123456789") not in _LUMA_FIRST and name not in _LUMA_FIRST:
             raise BrokenError(f"frame {number} has the pixel format {name}, which is neither gray nor 4:2:0")
+        if not name.startswith("gray") and frame.color_range != ColorRange.JPEG:
+            raise BrokenError(
+                f"frame {number} is {name} of limited or unnamed range: only full range is known"
+            )
         plane = frame.planes[0]
         memory = memoryview(plane)
         samples: Codes = np.frombuffer(memory, np.uint8) if bits == 8 else np.frombuffer(memory, np.uint16)
