@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from time import monotonic
 from types import FrameType
 from typing import Any, TextIO
@@ -19,7 +19,7 @@ from etl.config import Config, Continent
 from etl.load.inventory import folder_of
 from etl.load.stores import open_store
 from etl.nightly import child
-from etl.nightly.outcome import Outcome, keep, unreported
+from etl.nightly.outcome import Outcome, keep, unreported, verified
 
 log = logging.getLogger(__name__)
 
@@ -97,21 +97,11 @@ class Night:
         name, started = continent.name, datetime.now(UTC)
         report_file = folder / f"{folder_of(name)}.json"
         words = child.command(self._config, continent, report_file, self._options)
-        with ExitStack() as stack:
-            try:
-                output = stack.enter_context(report_file.with_suffix(".txt").open("w+"))
-                process = self._start([*words, "--dry-run"] if self._dry_run else words, output)
-            except OSError as error:
-                return self._unreported(name, started, 1, f"its process cannot be started: {error.strerror}")
-            if process is None:
-                return self._unreported(name, started, None, "was not begun: the night was ended before")
-            told = self._attend(process, continent)
-            output.seek(0)
-            text = output.read().rstrip("\n")
-        code = process.returncode
+        code, text, why = self._process([*words, "--dry-run"] if self._dry_run else words, continent)
+        if code is None:
+            return self._unreported(name, started, None, "was not begun: the night was ended before")
         if code < 0:
-            killed = told or f"killed by {signal.Signals(-code).name}"
-            outcome = self._unreported(name, started, 128 - code, killed)
+            outcome = self._unreported(name, started, 128 - code, why)
             if not self._dry_run:
                 keep(self._store, outcome.report)
             return outcome
@@ -119,11 +109,38 @@ class Night:
             report: dict[str, Any] = json.loads(report_file.read_text())
         except (OSError, ValueError):
             report = {}
-        why = told or "it ended without a word"
         if code and not report:
             return self._unreported(name, started, code, why)
         own = {"exit_code": code, "error": report.get("error") or (why if code else None)}
-        return _ended(Outcome({"continent": name} | report | own, text))
+        outcome = Outcome({"continent": name} | report | own, text)
+        return _ended(outcome if code or self._dry_run else self._verified(outcome, continent))
+
+    def _verified(self, outcome: Outcome, continent: Continent) -> Outcome:
+        """The outcome of a run that went well, and of the verification after it, if one is configured."""
+        if not self._config.verify_source:
+            return outcome
+        words = child.verification(self._config, continent, self._options)
+        code, text, why = self._process(words, continent, "verification_started")
+        return outcome if code is None else verified(outcome, text, 128 - code if code < 0 else code, why)
+
+    def _process(
+        self, command: Sequence[str], continent: Continent, event: str = "continent_begun"
+    ) -> tuple[int | None, str, str]:
+        """Run a process; return its exit code, None if none was started, what it printed, and its error."""
+        with ExitStack() as stack:
+            try:
+                output = stack.enter_context(TemporaryFile("w+"))
+                process = self._start(command, output)
+            except OSError as error:
+                return 1, "", f"its process cannot be started: {error.strerror}"
+            if process is None:
+                return None, "", ""
+            told = self._attend(process, continent, event)
+            output.seek(0)
+            text = output.read().rstrip("\n")
+        code = process.returncode
+        ending = "it ended without a word" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+        return code, text, told or ending
 
     def _start(self, command: Sequence[str], output: TextIO) -> subprocess.Popen[str] | None:
         with self._lock:
@@ -143,13 +160,14 @@ class Night:
             self._running.add(process)
             return process
 
-    def _attend(self, process: subprocess.Popen[str], continent: Continent) -> str | None:
+    def _attend(self, process: subprocess.Popen[str], continent: Continent, event: str) -> str | None:
         """Pass on what a process says until it has ended; return the error it told, if any."""
         log.info(
-            "%s begins as process %d",
+            "%s %s as process %d",
             continent.name,
+            "begins" if event == "continent_begun" else "is verified",
             process.pid,
-            extra={"event": "continent_begun", "fields": {"continent": continent.name, "pid": process.pid}},
+            extra={"event": event, "fields": {"continent": continent.name, "pid": process.pid}},
         )
         deadline = self._config.settings(continent).get("deadline")
         begun, longest = monotonic(), (deadline or 0.0) + self._grace
