@@ -19,6 +19,7 @@ RATE = 25
 
 Container = Literal["mp4", "ts", "hls-ts", "hls-fmp4"]
 Codec = Literal["libx265", "ffv1"]
+PictureHashKind = Literal["md5", "crc", "checksum"]
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
@@ -52,7 +53,7 @@ class Encoding:
     lossless: bool = False
     full_range: bool = True
     """What the stream says of its samples; the codes are the same either way."""
-    picture_hash: Literal["md5", "crc", "checksum"] | None = None
+    picture_hash: PictureHashKind | None = None
     """HEVC only: every picture carries such a hash of its samples."""
     segment_seconds: float = 2.0
     """Shortest HLS segment."""

@@ -21,6 +21,7 @@ from av.video.reformatter import ColorRange
 from etl.errors import ArchiveError, DeadlineError, ServiceError, StreamError
 from etl.extract.address import Address
 from etl.extract.frame import Codes
+from etl.extract.hashes import PictureHash, PictureHashes
 from etl.extract.http import HttpClient
 from etl.extract.media import Media, Opened, UnreadableError, decoder_limits, recognise
 from etl.extract.numbering import FRAME_RATE, BrokenError, Clock, DamagedError, Picture, with_true_numbers
@@ -186,6 +187,7 @@ class Video:
             codec.thread_count = threads
             self._check_size("it", codec.width, codec.height)
             codec.options = _STRICT | decoder_limits(self._size)
+            codec.copy_opaque = True
             pictures = self._pictures(opened, first if seconds else None, threads)
             if codec.has_b_frames:
                 pictures = with_true_numbers(pictures, from_start=not seconds)
@@ -196,6 +198,7 @@ class Video:
         stream = opened.container.streams.video[0]
         codec = stream.codec_context
         clock = Clock(opened.start, Fraction(stream.time_base or 0))
+        hashes = PictureHashes(codec)
         at_key_frame = False
         last: int | None = None
         packets = whole_packets(opened)
@@ -220,13 +223,16 @@ class Video:
             if number is not None:
                 clock.sent(number, is_key=packet.is_keyframe)
             try:
+                packet.opaque = hashes.of(packet) if packet.size else None
                 frames = packet.decode()
-            except av.FFmpegError as error:
+            except (av.FFmpegError, DamagedError) as error:
                 if threads == 1 and number is not None:
                     yield from self._held(codec, clock, last, number)
+                if isinstance(error, DamagedError):
+                    raise
                 raise DamagedError(f"it is damaged ({error.strerror})") from error
             for frame in frames:
-                picture = self._picture(frame, clock)
+                picture = self._picture(frame, clock, codec)
                 last = picture.number
                 yield picture
 
@@ -239,14 +245,14 @@ class Video:
         except av.FFmpegError:
             return
         for frame in frames:
-            picture = self._picture(frame, clock)
+            picture = self._picture(frame, clock, codec)
             is_next = last is None or picture.number == last + 1
             if not is_next or (damaged is not None and picture.number >= damaged):
                 return
             last = picture.number
             yield picture
 
-    def _picture(self, frame: VideoFrame, clock: Clock) -> Picture:
+    def _picture(self, frame: VideoFrame, clock: Clock, codec: VideoCodecContext) -> Picture:
         number = clock.number(frame.pts)
         if frame.is_corrupt:
             raise BrokenError(f"frame {number} is damaged")
@@ -264,6 +270,10 @@ class Video:
         samples: Codes = np.frombuffer(memory, np.uint8) if bits == 8 else np.frombuffer(memory, np.uint16)
         rows = samples.reshape(-1, plane.line_size // samples.itemsize)
         codes = rows[: frame.height, : frame.width]
+        # A hash is that of the coded picture; what was cut off its edges is no longer there.
+        is_whole = (codec.coded_width, codec.coded_height) == (frame.width, frame.height)
+        if is_whole and isinstance(frame.opaque, PictureHash) and not frame.opaque.matches(codes):
+            raise DamagedError(f"frame {number} is damaged: it does not match its hash")
         return Picture(number, codes, bits, frame.key_frame, clock.order(number, is_key=frame.key_frame))
 
     def _check_size(self, what: str, columns: int, rows: int) -> None:
