@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 900.0
 """A process that has not ended so long after its deadline cannot end by itself any more, and is killed."""
 
+_Purpose = tuple[str, dict[str, Any]]
+_ARCHIVED: _Purpose = ("begins", {"event": "continent_begun"})
+_VERIFIED: _Purpose = ("is verified", {"event": "verification_started"})
+"""Why a process runs: what the log says of its continent, and the event's name."""
+
 
 class Night:
     """Archives the continents of a configuration.
@@ -97,7 +102,9 @@ class Night:
         name, started = continent.name, datetime.now(UTC)
         report_file = folder / f"{folder_of(name)}.json"
         words = child.command(self._config, continent, report_file, self._options)
-        code, text, why = self._process([*words, "--dry-run"] if self._dry_run else words, continent)
+        code, text, why = self._process(
+            [*words, "--dry-run"] if self._dry_run else words, continent, _ARCHIVED
+        )
         if code is None:
             return self._unreported(name, started, None, "was not begun: the night was ended before")
         if code < 0:
@@ -120,11 +127,11 @@ class Night:
         if not self._config.verify_source:
             return outcome
         words = child.verification(self._config, continent, self._options)
-        code, text, why = self._process(words, continent, "verification_started")
+        code, text, why = self._process(words, continent, _VERIFIED)
         return outcome if code is None else verified(outcome, text, 128 - code if code < 0 else code, why)
 
     def _process(
-        self, command: Sequence[str], continent: Continent, event: str = "continent_begun"
+        self, command: Sequence[str], continent: Continent, purpose: _Purpose
     ) -> tuple[int | None, str, str]:
         """Run a process; return its exit code, None if none was started, what it printed, and its error."""
         with ExitStack() as stack:
@@ -135,7 +142,7 @@ class Night:
                 return 1, "", f"its process cannot be started: {error.strerror}"
             if process is None:
                 return None, "", ""
-            told = self._attend(process, continent, event)
+            told = self._attend(process, continent, purpose)
             output.seek(0)
             text = output.read().rstrip("\n")
         code = process.returncode
@@ -160,14 +167,15 @@ class Night:
             self._running.add(process)
             return process
 
-    def _attend(self, process: subprocess.Popen[str], continent: Continent, event: str) -> str | None:
+    def _attend(self, process: subprocess.Popen[str], continent: Continent, purpose: _Purpose) -> str | None:
         """Pass on what a process says until it has ended; return the error it told, if any."""
+        verb, event = purpose
         log.info(
             "%s %s as process %d",
             continent.name,
-            "begins" if event == "continent_begun" else "is verified",
+            verb,
             process.pid,
-            extra={"event": event, "fields": {"continent": continent.name, "pid": process.pid}},
+            extra=event | {"fields": {"continent": continent.name, "pid": process.pid}},
         )
         deadline = self._config.settings(continent).get("deadline")
         begun, longest = monotonic(), (deadline or 0.0) + self._grace
