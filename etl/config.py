@@ -210,6 +210,7 @@ class Config(Settings):
         public_url: address at which the archive is published.
         wait: seconds to wait for another run that is writing; infinite is any time.
         parallel: continents archived at once.
+        verify_source: frames of each continent to decode again and compare once it is archived; None: none.
         metrics: file for Prometheus.
     """
 
@@ -221,6 +222,7 @@ class Config(Settings):
     public_url: Annotated[str, AfterValidator(_web_address)] | None = None
     wait: Annotated[Seconds, Field(ge=0)] | None = None
     parallel: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 1
+    verify_source: Annotated[int, Field(gt=0)] | None = None
     metrics: Annotated[FilePath, AfterValidator(_in_a_folder)] | None = None
 
     def settings(self, continent: Continent) -> dict[str, Any]:

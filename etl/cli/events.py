@@ -58,6 +58,7 @@ EVENTS: Mapping[str, str] = {
     "request_failed": "the storage refused to read what was requested: path",
     # A night; every line of a continent's run has the field `continent`.
     "continent_begun": "its run begins: continent, pid",
+    "verification_started": "its archive is verified: continent, pid",
     "continent_ended": "its run has ended: continent, exit_code",
     "output": "its run said something that is no JSON: continent",
 }

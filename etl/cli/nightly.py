@@ -62,8 +62,9 @@ def nightly(  # noqa: PLR0917 - Click passes one value an option
 ) -> None:
     """Archive what is new of every continent of a configuration.
 
-    Each is archived by a process of its own: one that fails does not stop the others. The exit code is 0 if
-    all went well or nothing was new, and 7 if some failed; the summary and the report say which, and why.
+    Each is archived by a process of its own: one that fails does not stop the others. With `verify_source`
+    another then verifies it. The exit code is 0 if all went well or nothing was new, and 7 if some failed;
+    the summary and the report say which, and why.
     """
     output: Output = context.obj
     try:
@@ -148,6 +149,8 @@ def _line(outcome: Outcome) -> str:
     if "archived" in report:
         told.append(f"{frames(report['archived'])} archived")
     told += [f"{len(report[kind])} {kind}" for kind in ODDITIES if report.get(kind)]
+    if "verification" in report:
+        told.append(f"{frames(report['verification']['frames_compared'])} compared with the service")
     if report.get("newest_time"):
         newest = datetime.fromisoformat(report["newest_time"])
         stale = ", nothing new for longer than allowed" if report.get("stale") else ""

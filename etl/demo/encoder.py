@@ -19,10 +19,14 @@ RATE = 25
 
 Container = Literal["mp4", "ts", "hls-ts", "hls-fmp4"]
 Codec = Literal["libx265", "ffv1"]
+PictureHashKind = Literal["md5", "crc", "checksum"]
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
-_FULL_RANGE = 2
-"""FFmpeg's number for samples that use every code (AVCOL_RANGE_JPEG)."""
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
+"""FFmpeg's numbers for samples that leave out codes at both ends, and that use every code (AVCOL_RANGE_…)."""
+
+_PICTURE_HASHES = {None: 0, "md5": 1, "crc": 2, "checksum": 3}
+"""Kinds of hashes that HEVC pictures can carry, as x265 numbers them."""
 
 _TRANSPORT_START = 1.4
 """Where FFmpeg's MPEG-TS muxer starts its clock, in seconds."""
@@ -47,6 +51,10 @@ class Encoding:
     preset: str = "ultrafast"
     """How hard HEVC's encoder tries, as x265 names it."""
     lossless: bool = False
+    full_range: bool = True
+    """What the stream says of its samples; the codes are the same either way."""
+    picture_hash: PictureHashKind | None = None
+    """HEVC only: every picture carries such a hash of its samples."""
     segment_seconds: float = 2.0
     """Shortest HLS segment."""
     first_seconds: float | None = None
@@ -146,13 +154,14 @@ def _add_stream(out: OutputContainer, encoding: Encoding, columns: int, rows: in
             "b-adapt": 0,
             "scenecut": 0,
             "lossless": int(encoding.lossless),
+            "hash": _PICTURE_HASHES[encoding.picture_hash],
             "log-level": "none",
         }
         parameters = ":".join(f"{key}={value}" for key, value in settings.items())
         options = {"preset": encoding.preset, "crf": str(encoding.crf), "x265-params": parameters}
     stream = out.add_stream(encoding.codec, rate=RATE, options=options)
     stream.width, stream.height, stream.pix_fmt = columns, rows, encoding.pixel_format
-    stream.codec_context.color_range = _FULL_RANGE
+    stream.codec_context.color_range = _FULL_RANGE if encoding.full_range else _LIMITED_RANGE
     if encoding.codec == "libx265" and encoding.container != "ts":
         stream.codec_tag = "hvc1"
     return stream
@@ -170,7 +179,7 @@ def _video_frames(
         if codes.shape != shape or not np.can_cast(codes.dtype, dtype):
             raise ValueError(f"a frame of {codes.shape} {codes.dtype} does not fit {shape} {dtype}")
         frame = av.VideoFrame(shape[1], shape[0], encoding.pixel_format)
-        frame.color_range = _FULL_RANGE
+        frame.color_range = _FULL_RANGE if encoding.full_range else _LIMITED_RANGE
         luma, *chroma = frame.planes
         # Rows of a plane are padded: its line is longer than the picture is wide.
         padded = np.frombuffer(memoryview(luma), dtype).reshape(luma.height, luma.line_size // dtype.itemsize)

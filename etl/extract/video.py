@@ -16,10 +16,12 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 
 from etl.errors import ArchiveError, DeadlineError, LostError, ServiceError, StreamError
 from etl.extract.address import Address, MissingError
 from etl.extract.frame import Codes
+from etl.extract.hashes import PictureHash, PictureHashes
 from etl.extract.http import HttpClient
 from etl.extract.media import Media, Opened, UnreadableError, decoder_limits, recognise
 from etl.extract.numbering import FRAME_RATE, BrokenError, Clock, DamagedError, Picture, with_true_numbers
@@ -43,6 +45,11 @@ _STRICT = {"err_detect": "explode+crccheck"}
 """Damage is an error instead of being concealed; picture hashes are checked where there are any."""
 
 _LUMA_FIRST = ("gray", "yuv420p", "yuvj420p")
+"""Pixel formats whose first plane can hold codes.
+
+4:2:0 must name the full range. Where it names none it is limited (ITU-T H.265, E.3.1), and FFmpeg squeezes
+the codes of gray that it makes 4:2:0. Gray has the codes that were put into it, whatever its flag says.
+"""
 
 
 class Video:
@@ -182,6 +189,7 @@ class Video:
             codec.thread_count = threads
             self._check_size("it", codec.width, codec.height)
             codec.options = _STRICT | decoder_limits(self._size)
+            codec.copy_opaque = True
             pictures = self._pictures(opened, first if seconds else None, threads)
             if codec.has_b_frames:
                 pictures = with_true_numbers(pictures, from_start=not seconds)
@@ -192,6 +200,7 @@ class Video:
         stream = opened.container.streams.video[0]
         codec = stream.codec_context
         clock = Clock(opened.start, Fraction(stream.time_base or 0))
+        hashes = PictureHashes(codec)
         at_key_frame = False
         last: int | None = None
         packets = whole_packets(opened)
@@ -216,13 +225,16 @@ class Video:
             if number is not None:
                 clock.sent(number, is_key=packet.is_keyframe)
             try:
+                packet.opaque = hashes.of(packet) if packet.size else None
                 frames = packet.decode()
-            except av.FFmpegError as error:
+            except (av.FFmpegError, DamagedError) as error:
                 if threads == 1 and number is not None:
                     yield from self._held(codec, clock, last, number)
+                if isinstance(error, DamagedError):
+                    raise
                 raise DamagedError(f"it is damaged ({error.strerror})") from error
             for frame in frames:
-                picture = self._picture(frame, clock)
+                picture = self._picture(frame, clock, codec)
                 last = picture.number
                 yield picture
 
@@ -235,14 +247,14 @@ class Video:
         except av.FFmpegError:
             return
         for frame in frames:
-            picture = self._picture(frame, clock)
+            picture = self._picture(frame, clock, codec)
             is_next = last is None or picture.number == last + 1
             if not is_next or (damaged is not None and picture.number >= damaged):
                 return
             last = picture.number
             yield picture
 
-    def _picture(self, frame: VideoFrame, clock: Clock) -> Picture:
+    def _picture(self, frame: VideoFrame, clock: Clock, codec: VideoCodecContext) -> Picture:
         number = clock.number(frame.pts)
         if frame.is_corrupt:
             raise BrokenError(f"frame {number} is damaged")
@@ -251,11 +263,19 @@ class Video:
         bits = frame.format.components[0].bits
         if name.removesuffix("le").rstrip("0123456789") not in _LUMA_FIRST and name not in _LUMA_FIRST:
             raise BrokenError(f"frame {number} has the pixel format {name}, which is neither gray nor 4:2:0")
+        if not name.startswith("gray") and frame.color_range != ColorRange.JPEG:
+            raise BrokenError(
+                f"frame {number} is {name} of limited or unnamed range: only full range is known"
+            )
         plane = frame.planes[0]
         memory = memoryview(plane)
         samples: Codes = np.frombuffer(memory, np.uint8) if bits == 8 else np.frombuffer(memory, np.uint16)
         rows = samples.reshape(-1, plane.line_size // samples.itemsize)
         codes = rows[: frame.height, : frame.width]
+        # A hash is that of the coded picture; what was cut off its edges is no longer there.
+        is_whole = (codec.coded_width, codec.coded_height) == (frame.width, frame.height)
+        if is_whole and isinstance(frame.opaque, PictureHash) and not frame.opaque.matches(codes):
+            raise DamagedError(f"frame {number} is damaged: it does not match its hash")
         return Picture(number, codes, bits, frame.key_frame, clock.order(number, is_key=frame.key_frame))
 
     def _check_size(self, what: str, columns: int, rows: int) -> None:

@@ -40,6 +40,21 @@ def command(config: Config, continent: Continent, report_file: Path, options: Se
     return words
 
 
+def verification(config: Config, continent: Continent, options: Sequence[str]) -> list[str]:
+    """The command that verifies a continent, and compares some of its frames with the service.
+
+    Args:
+        config: the configuration, which says how many frames.
+        continent: one of its continents.
+        options: global options of the program.
+    """
+    words = [sys.executable, "-P", "-m", "etl.cli", *options, "verify", continent.name]
+    words += ["--archive", config.archive, "--quick", "--against-source", str(config.verify_source)]
+    for option, value in (("--api-url", config.api_url), ("--token-file", config.token_file)):
+        words += [option, str(value)] if value else []
+    return [*words, "--json", "--no-progress"]
+
+
 def environment() -> dict[str, str]:
     """The variables for the process, without those that would change what the configuration says."""
     return {

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from time import monotonic
 from types import FrameType
 from typing import Any, TextIO
@@ -20,12 +20,17 @@ from etl.config import Config, Continent
 from etl.load.inventory import folder_of
 from etl.load.stores import open_store
 from etl.nightly import child
-from etl.nightly.outcome import Outcome, keep, unreported
+from etl.nightly.outcome import Outcome, keep, unreported, verified
 
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 900.0
 """A process that has not ended so long after its deadline cannot end by itself any more, and is killed."""
+
+_Purpose = tuple[str, dict[str, Any]]
+_ARCHIVED: _Purpose = ("begins", {"event": "continent_begun"})
+_VERIFIED: _Purpose = ("is verified", {"event": "verification_started"})
+"""Why a process runs: what the log says of its continent, and the event's name."""
 
 
 class Night:
@@ -98,21 +103,13 @@ class Night:
         name, started = continent.name, datetime.now(UTC)
         report_file = folder / f"{folder_of(name)}.json"
         words = child.command(self._config, continent, report_file, self._options)
-        with ExitStack() as stack:
-            try:
-                output = stack.enter_context(report_file.with_suffix(".txt").open("w+"))
-                process = self._start([*words, "--dry-run"] if self._dry_run else words, output)
-            except OSError as error:
-                return self._unreported(name, started, 1, f"its process cannot be started: {error.strerror}")
-            if process is None:
-                return self._unreported(name, started, None, "was not begun: the night was ended before")
-            told = self._attend(process, continent)
-            output.seek(0)
-            text = output.read().rstrip("\n")
-        code = process.returncode
+        code, text, why = self._process(
+            [*words, "--dry-run"] if self._dry_run else words, continent, _ARCHIVED
+        )
+        if code is None:
+            return self._unreported(name, started, None, "was not begun: the night was ended before")
         if code < 0:
-            killed = told or f"killed by {signal.Signals(-code).name}"
-            outcome = self._unreported(name, started, 128 - code, killed)
+            outcome = self._unreported(name, started, 128 - code, why)
             if not self._dry_run:
                 keep(self._store, outcome.report)
             return outcome
@@ -120,11 +117,38 @@ class Night:
             report: dict[str, Any] = json.loads(report_file.read_text())
         except (OSError, ValueError):
             report = {}
-        why = told or "it ended without a word"
         if code and not report:
             return self._unreported(name, started, code, why)
         own = {"exit_code": code, "error": report.get("error") or (why if code else None)}
-        return _ended(Outcome({"continent": name} | report | own, text))
+        outcome = Outcome({"continent": name} | report | own, text)
+        return _ended(outcome if code or self._dry_run else self._verified(outcome, continent))
+
+    def _verified(self, outcome: Outcome, continent: Continent) -> Outcome:
+        """The outcome of a run that went well, and of the verification after it, if one is configured."""
+        if not self._config.verify_source:
+            return outcome
+        words = child.verification(self._config, continent, self._options)
+        code, text, why = self._process(words, continent, _VERIFIED)
+        return outcome if code is None else verified(outcome, text, 128 - code if code < 0 else code, why)
+
+    def _process(
+        self, command: Sequence[str], continent: Continent, purpose: _Purpose
+    ) -> tuple[int | None, str, str]:
+        """Run a process; return its exit code, None if none was started, what it printed, and its error."""
+        with ExitStack() as stack:
+            try:
+                output = stack.enter_context(TemporaryFile("w+"))
+                process = self._start(command, output)
+            except OSError as error:
+                return 1, "", f"its process cannot be started: {error.strerror}"
+            if process is None:
+                return None, "", ""
+            told = self._attend(process, continent, purpose)
+            output.seek(0)
+            text = output.read().rstrip("\n")
+        code = process.returncode
+        ending = "it ended without a word" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+        return code, text, told or ending
 
     def _start(self, command: Sequence[str], output: TextIO) -> subprocess.Popen[str] | None:
         with self._lock:
@@ -144,13 +168,15 @@ class Night:
             self._running.add(process)
             return process
 
-    def _attend(self, process: subprocess.Popen[str], continent: Continent) -> str | None:
+    def _attend(self, process: subprocess.Popen[str], continent: Continent, purpose: _Purpose) -> str | None:
         """Pass on what a process says until it has ended; return the error it told, if any."""
+        verb, event = purpose
         log.info(
-            "%s begins as process %d",
+            "%s %s as process %d",
             continent.name,
+            verb,
             process.pid,
-            extra={"event": "continent_begun", "fields": {"continent": continent.name, "pid": process.pid}},
+            extra=event | {"fields": {"continent": continent.name, "pid": process.pid}},
         )
         begun, longest = monotonic(), self._config.settings(continent)["deadline"] + self._grace
         killer = threading.Timer(longest, _kill, (process.pid,))

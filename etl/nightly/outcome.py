@@ -42,6 +42,35 @@ class Outcome:
         return code
 
 
+def verified(outcome: Outcome, text: str, code: int, error: str) -> Outcome:
+    """The outcome of a run, and of the verification after it.
+
+    Args:
+        outcome: what came of the run.
+        text: what the verification printed: JSON, unless it failed early.
+        code: its exit code, as shells count.
+        error: the error that it ended with, if it did.
+    """
+    report = dict(outcome.report)
+    try:
+        figures = json.loads(text)
+    except ValueError:
+        figures = None
+    if figures:
+        (continent,) = figures["continents"]
+        findings = [*continent["findings"], *figures["catalog"]["findings"]]
+        report["verification"] = {
+            "seed": figures["seed"],
+            "frames_compared": continent["frames_compared"],
+            "findings": findings,
+        }
+        if findings:
+            error = f"{findings[0]['what']} [{findings[0]['where']}]; {error}"
+    if code:
+        report |= {"exit_code": code, "error": f"verification: {error}"}
+    return Outcome(report, outcome.text)
+
+
 def unreported(
     store: Store, continent: str, started: datetime, exit_code: int | None, error: str
 ) -> dict[str, Any]:

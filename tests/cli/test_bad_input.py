@@ -12,10 +12,12 @@ import av
 import pytest
 import xarray as xr
 
+from etl.demo.encoder import Encoding
 from etl.demo.faults import Faults
 from etl.demo.scene import SceneFrame
-from etl.demo.service import StandIn, Stream
+from etl.demo.service import StandIn, Stream, publish
 from tests.cli.test_convert import assert_holds
+from tests.conftest import BBOX
 from tests.program import contents, convert, run, with_login, with_token
 
 Answer = dict[str, Any]
@@ -342,6 +344,22 @@ def test_a_grid_that_changed_is_told(service: StandIn, begun: Path) -> None:
 
     assert ended.code == 6
     assert "the stream's grid 84 × 50 over -10, 35, 31, 60 is not that of" in ended.error
+
+
+@pytest.mark.parametrize("folder", ["archive", "new"])
+def test_a_stream_of_limited_range_is_refused_before_anything_is_archived(
+    service: StandIn, scenes: list[SceneFrame], begun: Path, folder: str
+) -> None:
+    archive = begun.with_name(folder)
+    before = contents(archive / "europe/ndvi.zarr")
+    limited = Encoding(pixel_format="yuv420p12le", lossless=True, full_range=False)
+    service.streams["Europe"] = publish(scenes, begun.parent / "limited", BBOX, limited)
+
+    ended = convert(service, archive)
+
+    assert ended.code == 4
+    assert "is yuv420p12le of limited or unnamed range: only full range is known" in ended.error
+    assert contents(archive / "europe/ndvi.zarr") == before
 
 
 def test_an_archive_that_is_being_written_is_busy(service: StandIn, begun: Path) -> None:

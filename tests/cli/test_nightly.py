@@ -8,19 +8,22 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import xarray as xr
 
 from etl.config import DEFAULT_DEADLINE, Config, Continent
+from etl.demo.encoder import Encoding
 from etl.demo.scene import SceneFrame
-from etl.demo.service import StandIn, Stream
+from etl.demo.service import StandIn, Stream, publish
 from etl.load.runs import runs
 from etl.load.stores import open_store
 from etl.nightly import Night
 from tests.cli.test_convert import assert_holds
 from tests.cli.test_workers import worker_processes
+from tests.conftest import BBOX
 from tests.forked import clean_environment
 from tests.load.buckets import BUCKET, faults, s3_server, variables, wait_until_held
 from tests.program import PROGRAM, Ended, contents, run, with_token
@@ -281,6 +284,94 @@ def test_a_process_gets_twelve_hours_where_no_deadline_is_set(
         night.communicate(timeout=60)
 
     assert float(words[words.index("--deadline") + 1]) == 12 * 3600
+
+
+def test_a_night_compares_frames_with_the_service_once_they_are_archived(
+    service: StandIn, config: Path, tmp_path: Path
+) -> None:
+    config.write_text("verify_source = 3\n" + TWO)
+
+    ended = nightly(service, config, "--report", tmp_path / "r.json")
+
+    assert ended.code == 7
+    europe, africa, _ = ended.out.splitlines()
+    assert europe.startswith("Europe: 20 frames archived; 3 frames compared with the service; newest ")
+    assert "compared" not in africa
+    report, failed = json.loads((tmp_path / "r.json").read_text())["continents"]
+    assert (report["exit_code"], report["error"], report["archived"]) == (0, None, 20)
+    assert report["verification"].keys() == {"seed", "frames_compared", "findings"}
+    assert (report["verification"]["frames_compared"], report["verification"]["findings"]) == (3, [])
+    assert "verification" not in failed
+    assert nightly(service, config, "--dry-run").out.startswith("Europe: would archive 0 frames")
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_frame_that_differs_from_the_service_fails_its_continent_alone(
+    service: StandIn, scenes: list[SceneFrame], config: Path, tmp_path: Path, log_format: str
+) -> None:
+    service.streams["Africa"] = service.streams["Europe"]
+    assert nightly(service, config).code == 0
+    codes = scenes[6].codes.copy()
+    codes[3, 7] ^= 64
+    changed = [*scenes[:6], replace(scenes[6], codes=codes), *scenes[7:]]
+    service.streams["Europe"] = publish(changed, tmp_path / "changed", BBOX, Encoding(lossless=True))
+    config.write_text("verify_source = 20\n" + TWO)
+
+    ended = run(
+        *("--log-format", log_format, "nightly", "--config", config),
+        *("--report", tmp_path / "r.json", "--metrics", tmp_path / "m.prom"),
+        variables=with_token(service),
+    )
+
+    assert ended.code == 7
+    europe, africa = json.loads((tmp_path / "r.json").read_text())["continents"]
+    assert (europe["exit_code"], africa["exit_code"]) == (6, 0)
+    assert europe["error"].startswith(
+        "verification: 1 of 4200 pixels are others in the service now, by up to 0.0"
+    )
+    assert "; 1 finding in " in europe["error"]
+    (finding,) = europe["verification"]["findings"]
+    assert (finding["kind"], finding["frame"]["number"]) == ("difference", 7)
+    assert africa["verification"]["findings"] == []
+    metrics = (tmp_path / "m.prom").read_text()
+    assert 'last_run_exit_code{continent="Europe"} 6.0' in metrics
+    if log_format == "text":
+        assert "1 of 2 continents failed: Europe" in ended.error
+        assert "Europe: failed with exit code 6: verification: 1 of 4200 pixels are others" in ended.out
+    else:
+        events = [json.loads(line)["event"] for line in ended.err.splitlines()]
+        assert events.count("verification_started") == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_verification_that_is_ended_is_no_success(
+    service: StandIn, scenes: list[SceneFrame], config: Path, tmp_path: Path, number: int
+) -> None:
+    config.write_text('archive = "archive"\n[[continents]]\nname = "Europe"\n')
+    assert nightly(service, config).code == 0
+    config.write_text("verify_source = 20\n" + config.read_text())
+    service.faults.stall_after = 5000
+
+    with subprocess.Popen(
+        [PROGRAM, "nightly", "--config", config, "--report", tmp_path / "r.json"],
+        env=clean_environment() | with_token(service),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as night:
+        assert night.stderr is not None
+        started = next(line for line in night.stderr if "Europe is verified as process " in line)
+        assert service.faults.stalled.wait(60)
+        os.kill(int(started.split()[-1]) if number == signal.SIGKILL else night.pid, number)
+        _, err = night.communicate(timeout=60)
+
+    assert night.returncode == (7 if number == signal.SIGKILL else 143), err
+    (report,) = json.loads((tmp_path / "r.json").read_text())["continents"]
+    assert report["exit_code"] == 128 + number
+    assert report["error"].startswith("verification: ")
+    assert signal.Signals(number).name in report["error"]
+    assert_holds(tmp_path / "archive", scenes)
 
 
 def test_all_that_is_wrong_with_a_configuration_is_told_before_anything_is_done(

@@ -1,15 +1,18 @@
 """Whatever is wrong with a stream: what comes is right and without a hole, and the error names the rest."""
 
+import re
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from etl.demo.encoder import Container, Encoding
+from etl.demo.encoder import Container, Encoding, PictureHashKind
 from etl.demo.service import StandIn
 from etl.extract.transport import PACKET
 
@@ -164,49 +167,104 @@ def test_a_playlist_may_be_wrong_about_its_segments(
     assert outcome.error is not None
 
 
-@pytest.fixture(scope="session")
-def hashed(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """A clip that carries a hash of every picture."""
-    clip = Clip(tmp_path_factory.mktemp("hashed") / "stream.mp4", drawn(40))
-    source = [
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "gray12le",
-        "-s",
-        "{}x{}".format(*clip.size),
-        "-r",
-        "25",
-        "-i",
-        "-",
-    ]
-    codec = ["-c:v", "libx265", "-preset", "ultrafast", "-tag:v", "hvc1"]
-    parameters = ["-x265-params", "lossless=1:hash=1:keyint=12:min-keyint=12:log-level=none"]
-    subprocess.run(
-        ["ffmpeg", "-v", "error", *source, *codec, *parameters, clip.file],
-        input=np.stack(clip.frames).tobytes(),
-        check=True,
-        timeout=60,
-    )
-    return clip
+def frame_bytes(clip: Clip, count: int) -> list[int]:
+    """Positions in the frames of an MP4, at random and none twice."""
+    with av.open(str(clip.file)) as container:
+        spans = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
+    positions = np.concatenate([np.arange(begin, begin + size) for begin, size in spans])
+    return [int(position) for position in np.random.default_rng(2).choice(positions, count, replace=False)]
 
 
-@pytest.mark.parametrize("threads", [0, 1])
-def test_changed_bytes_are_noticed_where_pictures_carry_a_hash(
-    hashed: Clip, tmp_path: Path, threads: int
+def with_changes(clip: Clip, folder: Path, changes: dict[int, int]) -> Clip:
+    """The same stream with other bytes at some positions: each is combined with a value by exclusive or."""
+    content = bytearray(clip.file.read_bytes())
+    for position, value in changes.items():
+        content[position] ^= value
+    return clip.with_file(folder / f"changed{clip.file.suffix}", bytes(content))
+
+
+@pytest.mark.parametrize("kind", ["md5", "crc", "checksum"])
+def test_no_change_inside_a_frame_gives_other_pixels_where_pictures_carry_hashes(
+    tmp_path: Path, kind: PictureHashKind
 ) -> None:
-    assert len(read(opened(hashed.file, hashed, threads), hashed).numbers) == 40
-    content = hashed.file.read_bytes()
-    begin = content.index(b"mdat") + 4
-    came = []
-    for position in spread(len(content) - begin - 2000, 20):
-        changed = bytearray(content)
-        changed[begin + position] ^= 0xFF
-        clip = hashed.with_file(tmp_path / "changed.mp4", bytes(changed))
-        came.append(len(read(opened(clip.file, clip, threads), clip).numbers))
-    assert min(came) < 10
-    assert max(came) > 20
-    assert sum(number < 40 for number in came) > 15
+    encoding = Encoding(gop=8, lossless=True, picture_hash=kind)
+    clip = made(drawn(16, 12, 80, 48), tmp_path / "stream", encoding)
+    assert read(opened(clip.file, clip), clip).numbers == clip.numbers
+    noticed = unaffected = 0
+    for n, position in enumerate(frame_bytes(clip, 400)):
+        changed = with_changes(clip, tmp_path, {position: n % 255 + 1})
+        # `read` compares every pixel of every frame that comes.
+        if read(opened(changed.file, changed, n % 2), changed).error:
+            noticed += 1
+        else:
+            unaffected += 1
+    assert noticed + unaffected == 400
+    assert noticed > 380
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "bits", "size"),
+    [
+        ("gray12le", 12, (67, 43)),
+        ("gray", 8, (67, 43)),
+        ("gray10le", 10, (80, 48)),
+        ("yuv420p12le", 12, (66, 42)),
+    ],
+)
+def test_md5_hashes_are_compared_at_every_depth_and_width(
+    tmp_path: Path, pixel_format: str, bits: int, size: tuple[int, int]
+) -> None:
+    encoding = Encoding(pixel_format=pixel_format, gop=8, lossless=True, picture_hash="md5")
+    clip = made(drawn(16, bits, *size), tmp_path / "stream", encoding)
+    noticed = 0
+    for position in frame_bytes(clip, 40):
+        changed = with_changes(clip, tmp_path, {position: 0x55})
+        noticed += read(opened(changed.file, changed), changed).error is not None
+    assert noticed > 35
+
+
+@pytest.mark.parametrize("container", ["mp4", "ts"])
+@pytest.mark.parametrize("kind", ["md5", "crc", "checksum"])
+def test_a_damaged_picture_is_noticed_though_its_hash_is_lost_as_well(
+    tmp_path: Path, container: Container, kind: PictureHashKind
+) -> None:
+    encoding = Encoding(container, gop=8, lossless=True, picture_hash=kind, first_seconds=1.4)
+    clip = made(drawn(16, 12, 80, 48), tmp_path / "stream", encoding)
+    content = clip.file.read_bytes()
+    messages = [found.start() for found in re.finditer(rb"\x50\x01\x84", content)]
+    assert len(messages) == 16
+    for number, message in enumerate(messages[1:8], start=2):
+        changed = with_changes(clip, tmp_path, {message - 20: 0x55, message + 2: 1})
+        outcome = read(opened(changed.file, changed), changed)
+        assert outcome.error is not None, f"packet {number}"
+
+
+def test_hashes_may_begin_or_end_at_a_key_frame(tmp_path: Path) -> None:
+    frames = drawn(16, 12, 80, 48)
+    plain = made(frames[:8], tmp_path / "plain", Encoding("ts", gop=8, lossless=True, open_gop=False))
+    encoding = Encoding("ts", gop=8, lossless=True, open_gop=False, picture_hash="crc", first_seconds=1.72)
+    hashed = made(frames[8:], tmp_path / "hashed", encoding)
+    joined = Clip(tmp_path / "joined.ts", frames)
+    with (
+        av.open(str(joined.file), "w", options={"mpegts_copyts": "1"}) as out,
+        av.open(str(plain.file)) as first,
+        av.open(str(hashed.file)) as second,
+    ):
+        stream = out.add_stream_from_template(first.streams.video[0])
+        for packet in chain(first.demux(video=0), second.demux(video=0)):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    assert read(opened(joined.file, joined), joined).numbers == joined.numbers
+
+
+def test_the_measurement_of_damaged_bytes_can_be_repeated() -> None:
+    script = Path(__file__).parents[2] / "scripts/damage.py"
+    done = subprocess.run(
+        [sys.executable, script, "2"], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert len(done.stdout.splitlines()) == 8
+    assert re.search(r"^MP4, MD5: 2 noticed, 0 without effect, 0 wrong$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange
 
 from etl.demo.encoder import Codec, Container, Encoding
 from etl.demo.service import StandIn
@@ -154,6 +155,40 @@ def test_every_depth_and_width_keeps_its_codes(
     pictures = list(opened(clip.file, clip).pictures(clip.numbers))
     assert {picture.bits for picture in pictures} == {bits}
     assert max(picture.codes.max() for picture in pictures) == 2**bits - 1
+    assert read(opened(clip.file, clip), clip).numbers == clip.numbers
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "yuv420p12le"])
+@pytest.mark.parametrize("container", ["mp4", "ts"])
+def test_colour_of_limited_range_is_refused(tmp_path: Path, pixel_format: str, container: Container) -> None:
+    bits = 8 if pixel_format == "yuv420p" else int(pixel_format[7:9])
+    encoding = Encoding(container, pixel_format=pixel_format, lossless=True, full_range=False)
+    clip = made(drawn(3, bits, 66, 42), tmp_path / "stream", encoding)
+    outcome = read(opened(clip.file, clip), clip)
+    assert outcome.numbers == []
+    assert f"{pixel_format} of limited or unnamed range" in outcome.why
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p12le"])
+def test_gray_that_ffmpeg_makes_into_colour_is_refused(tmp_path: Path, pixel_format: str) -> None:
+    frames = drawn(3, 12, 66, 42)
+    raw = tmp_path / "gray.raw"
+    raw.write_bytes(np.stack(frames).tobytes())
+    source = ("-f", "rawvideo", "-pix_fmt", "gray12le", "-s", "66x42", "-r", "25", "-i")
+    lossless = ("-c:v", "libx265", "-x265-params", "lossless=1:log-level=none")
+    ffmpeg(*source, raw, "-pix_fmt", pixel_format, *lossless, tmp_path / "colour.mp4")
+    clip = Clip(tmp_path / "colour.mp4", frames)
+    assert "of limited or unnamed range" in read(opened(clip.file, clip), clip).why
+
+
+@pytest.mark.parametrize(("pixel_format", "bits"), [("gray", 8), ("gray10le", 10), ("gray12le", 12)])
+def test_gray_keeps_its_codes_whatever_range_it_is_flagged_with(
+    tmp_path: Path, pixel_format: str, bits: int
+) -> None:
+    encoding = Encoding(pixel_format=pixel_format, lossless=True, full_range=False)
+    clip = made(drawn(12, bits), tmp_path / "stream", encoding)
+    with av.open(str(clip.file)) as container:
+        assert next(container.decode(video=0)).color_range == ColorRange.MPEG
     assert read(opened(clip.file, clip), clip).numbers == clip.numbers
 
 

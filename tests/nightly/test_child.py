@@ -9,8 +9,9 @@ import pytest
 
 from etl.cli.convert import convert
 from etl.cli.program import program
+from etl.cli.verify import verify
 from etl.config import Settings, load_config
-from etl.nightly.child import command, environment, labelled
+from etl.nightly.child import command, environment, labelled, verification
 
 
 def test_every_key_is_an_option_of_convert(tmp_path: Path) -> None:
@@ -64,6 +65,40 @@ def test_every_key_is_an_option_of_convert(tmp_path: Path) -> None:
     }
     assert words[words.index("etl.cli") + 1 : words.index("convert")] == ["-v"]
     assert program.make_context("ndvi-archive", ["-v", "convert"]).params["verbose"] == 1
+
+
+def test_the_verification_asks_the_service_that_was_archived(tmp_path: Path) -> None:
+    (tmp_path / "token").touch()
+    (tmp_path / "nightly.toml").write_text(
+        """
+        archive = "ndvi"
+        api_url = "https://streamer.example/api"
+        token_file = "token"
+        verify_source = 3
+        [[continents]]
+        name = "South America"
+        """
+    )
+    config = load_config(tmp_path / "nightly.toml")
+
+    words = verification(config, config.continents[0], ["-v"])
+
+    parsed = verify.make_context("verify", words[words.index("verify") + 1 :], resilient_parsing=False)
+    given = {
+        name: value
+        for name, value in parsed.params.items()
+        if parsed.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    assert given == {
+        "continent": "South America",
+        "archive": str(tmp_path / "ndvi"),
+        "quick": True,
+        "against_source": 3,
+        "api_url": "https://streamer.example/api",
+        "token_file": tmp_path / "token",
+        "as_json": True,
+        "progress": False,
+    }
 
 
 def test_only_the_account_and_the_service_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
