@@ -24,8 +24,6 @@ class Faults:
     """Metadata requests whose connection is closed without an answer."""
     silent_metadata: int = 0
     """Metadata requests that are never answered; the connection stays open."""
-    interim_answers: int = 0
-    """Requests for metadata or a stream that get `100 Continue` again and again, and no answer."""
     too_many_requests: int = 0
     """Metadata requests answered with 429 and `Retry-After`."""
     retry_after: int | str = 1

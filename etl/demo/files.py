@@ -110,9 +110,6 @@ class StreamFiles:
         path = self._admit(request)
         connection = Connection(scope, receive)
         try:
-            if self._faults.concern(path.name) and self._faults.take("interim_answers"):
-                await connection.send_interim_answers()
-                return
             if self._faults.slow_seconds and await connection.closed_within(self._faults.slow_seconds):
                 return
             with self._open(path, request.scope["path"]) as file:

@@ -10,9 +10,6 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_MOST_WAITING = 1 << 16
-"""Bytes that may wait for the other side to read them."""
-
 
 class _OpenProtocol(H11Protocol):
     """Hands the connection itself to the application, as `scope["state"]["transport"]`."""
@@ -108,12 +105,6 @@ class Connection:
         """Wait; return at once, and True, when the other side or the server closes the connection."""
         done, _ = await asyncio.wait({self._closed}, timeout=seconds)
         return bool(done)
-
-    async def send_interim_answers(self) -> None:
-        """Send `100 Continue` until the other side closes the connection."""
-        while not await self.closed_within(0.001):
-            if self._transport.get_write_buffer_size() < _MOST_WAITING:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
 
     async def close(self) -> None:
         """Close it after what was sent has gone out."""

@@ -155,8 +155,6 @@ class StandIn(AbstractContextManager["StandIn"]):
             return _NoAnswer(close=True)
         if faults.take("silent_metadata"):
             return _NoAnswer(close=False)
-        if faults.take("interim_answers"):
-            return _InterimAnswers()
         if faults.take("too_many_requests"):
             raise HTTPException(429, "Too many requests", {"Retry-After": str(faults.retry_after)})
         if faults.take("server_errors"):
@@ -239,13 +237,6 @@ class _NoAnswer(Response):
             await connection.close()
         else:
             await connection.closed_within(None)
-
-
-class _InterimAnswers(Response):
-    """Says that an answer will come, again and again."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await Connection(scope, receive).send_interim_answers()
 
 
 class _RequestLog:

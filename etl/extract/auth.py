@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 TOKEN_VARIABLE = "NDVI_ARCHIVE_TOKEN"  # noqa: S105 - a name, not a secret
 
 _LOGIN_SECONDS = 120
-_LOGIN_SECONDS_AT_A_TERMINAL = 600
-"""A person may have to type a password."""
 
 _LONGEST_TOKEN = 1 << 16
 
@@ -112,7 +110,6 @@ def _checked(text: str, where: str) -> str:
 def _log_in() -> str:
     """Log in through `destinepyauth`; it may ask only where there is a terminal to answer."""
     terminal = sys.stdin is not None and sys.stdin.isatty()
-    seconds = _LOGIN_SECONDS_AT_A_TERMINAL if terminal else _LOGIN_SECONDS
     log.info("logging in with destinepyauth")
     try:
         result = subprocess.run(
@@ -120,7 +117,7 @@ def _log_in() -> str:
             stdin=None if terminal else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=None if terminal else subprocess.PIPE,
-            timeout=seconds,
+            timeout=None if terminal else _LOGIN_SECONDS,
             # Without a terminal of its own, the password prompt cannot reach one either.
             start_new_session=not terminal,
             check=False,
@@ -128,7 +125,7 @@ def _log_in() -> str:
         answer = json.loads(result.stdout)
     except subprocess.TimeoutExpired:
         raise LoginError(
-            f"the login did not finish within {seconds} seconds",
+            f"the login did not finish within {_LOGIN_SECONDS} seconds",
             "check DESPAUTH_IAM_URL and the network",
         ) from None
     except ValueError:

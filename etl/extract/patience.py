@@ -2,8 +2,7 @@
 
 The time-out of a socket ends the wait for the *next* byte only: a server that sends a byte a minute would
 hold a run for ever, in the headers of an answer or in its body. So the waiting is counted where the bytes
-arrive. A server that keeps sending `100 Continue` would hold a run as well: all that comes before an answer's
-body counts together.
+arrive.
 """
 
 import errno
@@ -40,19 +39,13 @@ class Patience:
 
 
 class _PortionedReader(io.RawIOBase):
-    """The bytes of an answer, as long as they come fast enough.
-
-    Attributes:
-        in_head: whether the status and the headers are still awaited, interim answers included: they may have
-            `PORTION` bytes altogether.
-    """
+    """The bytes of a connection, as long as they come fast enough."""
 
     def __init__(self, source: io.RawIOBase, patience: Patience) -> None:
         self._source = source
         self._patience = patience
         self._waited = 0.0
         self._received = 0
-        self.in_head = True
 
     def readable(self) -> bool:
         return True
@@ -65,8 +58,6 @@ class _PortionedReader(io.RawIOBase):
         count = self._source.readinto(buffer)
         self._waited += monotonic() - begun
         self._received += count or 0
-        if self.in_head and self._received > PORTION:
-            raise OSError(errno.EBADMSG, f"no answer came within the first {self._received} bytes")
         if self._received >= PORTION:
             self._received, self._waited = 0, 0.0
         elif count and self._waited > self._patience.portion:
@@ -112,12 +103,7 @@ def _pools(patience: Patience) -> dict[str, type]:
             super().__init__(sock, *arguments, **settings)
             self.fp.close()
             source = sock.makefile("rb", buffering=0)
-            self._portions = _PortionedReader(source, patience)
-            self.fp = io.BufferedReader(self._portions)
-
-        def begin(self) -> None:
-            super().begin()
-            self._portions.in_head = False
+            self.fp = io.BufferedReader(_PortionedReader(source, patience))
 
     class Connection(HTTPConnection):
         response_class = Response

@@ -132,33 +132,6 @@ def test_an_answer_that_drips_is_given_up(begin: bytes, error: str) -> None:
     assert client.retries >= RETRIES
 
 
-INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-@pytest.mark.parametrize("pause", [0.0, 0.02])
-def test_interim_answers_are_no_progress(pause: float) -> None:
-    client = HttpClient(0.0, Patience(silence=5.0, portion=0.1))
-    with (
-        talking(b"", lambda: repeat(INTERIM if pause else INTERIM * 100), pause) as url,
-        pytest.raises(ServiceError, match=r"cannot be reached: (no answer came within|only)"),
-    ):
-        client.get(url)
-    assert client.retries == RETRIES
-
-
-def test_a_file_is_read_once_interim_answers_end(server: StandIn, blob: str) -> None:
-    server.faults.interim_answers = 2
-    client = HttpClient(0.0)
-    assert content(RemoteFile(client, blob)) == BLOB
-    assert client.retries == 2
-
-
-def test_a_file_of_nothing_but_interim_answers_is_given_up(server: StandIn, blob: str) -> None:
-    server.faults.interim_answers = -1
-    with pytest.raises(ServiceError, match="cannot be reached: no answer came within"):
-        RemoteFile(HttpClient(0.0), blob).read(1)
-
-
 @pytest.mark.parametrize("status", ["302 Found", "503 Sorry"])
 def test_the_body_of_an_answer_that_is_not_used_is_not_read(status: str) -> None:
     sent = count()
