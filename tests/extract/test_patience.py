@@ -2,10 +2,8 @@
 
 import gzip
 import signal
-import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from itertools import count, repeat
 from pathlib import Path
 
@@ -25,7 +23,7 @@ from etl.signals import Interrupted, ending_on_signals
 
 from .clips import read, served
 from .conftest import Clips
-from .scripted import Answer, scripted
+from .scripted import Answer, scripted, talking
 
 BLOB = np.random.default_rng(0).bytes(300_000)
 HURRY = Patience(connect=10.0, silence=0.5, portion=0.5)
@@ -44,46 +42,6 @@ def content(file: RemoteFile) -> bytes:
         received += data
     file.close()
     return received
-
-
-@contextmanager
-def talking(begin: bytes, parts: Callable[[], Iterator[bytes]], pause: float) -> Iterator[str]:
-    """A server that sends one part after the other, with a pause before each, until the other side leaves."""
-    ended = threading.Event()
-
-    def answer(connection: socket.socket) -> None:
-        with connection:
-            connection.recv(1 << 16)
-            try:
-                connection.sendall(begin)
-                for part in parts():
-                    if ended.wait(pause):
-                        return
-                    connection.sendall(part)
-            except OSError:
-                pass
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threads.append(threading.Thread(target=answer, args=(connection,)))
-            threads[-1].start()
-
-    threads: list[threading.Thread] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            ended.set()
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-            for answering in threads:
-                answering.join()
 
 
 def test_a_file_that_drips_is_given_up(server: StandIn, blob: str) -> None:
