@@ -21,6 +21,7 @@ LOGIN_SECONDS = 120
 """Longest time a login may take, without the time in which the user is asked."""
 
 _LONGEST_TOKEN = 1 << 16
+"""More than any server takes as a header."""
 
 _UNREACHABLE = ("Connection failed", "Connection timeout")
 """How the messages of `destinepyauth` end where no connection could be made."""
@@ -80,7 +81,7 @@ def _read(path: Path) -> str:
         # Without waiting: a pipe may have no one who writes to it.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             _check_private(os.fstat(file.fileno()).st_mode, path)
-            return _checked(file.read(_LONGEST_TOKEN).decode(), f"the token file {path}")
+            return _checked(file.read(_LONGEST_TOKEN + 1).decode(), f"the token file {path}")
     except OSError as error:
         raise LoginError(
             f"the token file {path} cannot be read: {error.strerror}", "check --token-file"
@@ -104,7 +105,13 @@ def _from_environment() -> str:
 
 def _checked(text: str, where: str) -> str:
     token = text.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    if (
+        not 0 < len(text) <= _LONGEST_TOKEN
+        or not token
+        or not token.isascii()
+        or not token.isprintable()
+        or " " in token
+    ):
         raise LoginError(f"{where} does not hold an access token", "put the token there, and nothing else")
     return token
 
@@ -134,7 +141,7 @@ def _log_in(seconds: int) -> str:
             f"the login ended without an answer: {last_words}", "try destinepyauth by itself"
         ) from None
     if "access_token" in answer:
-        return str(answer["access_token"])
+        return _checked(str(answer["access_token"]), "the answer of the login service")
     why = " ".join(str(answer.get("error")).split())
     if why.endswith(_UNREACHABLE):
         raise ServiceError(

@@ -69,10 +69,19 @@ def test_the_same_token_again_is_no_renewal(file: Path) -> None:
     assert "secret-token" not in str(caught.value)
 
 
-NOT_TOKENS = [b"", b" \n", b"two words", b"two\nlines", "schlüssel".encode(), b"\x00", b"bell\x07"]
+NOT_TOKENS = [
+    b"",
+    b" \n",
+    b"two words",
+    b"two\nlines",
+    "schlüssel".encode(),
+    b"\x00",
+    b"bell\x07",
+    b"x" * 70_000,
+]
 
 
-@pytest.mark.parametrize("content", [*NOT_TOKENS, b"\xff\xfe\x00"], ids=repr)
+@pytest.mark.parametrize("content", [*NOT_TOKENS, b"\xff\xfe\x00"], ids=lambda content: repr(content)[:20])
 def test_a_file_without_a_token_is_told(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(LoginError, match=r"does not hold an access token|is not text") as caught:
@@ -81,7 +90,9 @@ def test_a_file_without_a_token_is_told(file: Path, content: bytes) -> None:
     assert caught.value.exit_code == 3
 
 
-@pytest.mark.parametrize("content", [token for token in NOT_TOKENS if token != b"\x00"], ids=repr)
+@pytest.mark.parametrize(
+    "content", [token for token in NOT_TOKENS if token != b"\x00"], ids=lambda content: repr(content)[:20]
+)
 def test_a_variable_without_a_token_is_told(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, content.decode())
     with pytest.raises(LoginError, match=f"{TOKEN_VARIABLE} does not hold an access token"):
