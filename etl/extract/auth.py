@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -16,9 +17,11 @@ log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "NDVI_ARCHIVE_TOKEN"  # noqa: S105 - a name, not a secret
 
-_LOGIN_SECONDS = 120
+LOGIN_SECONDS = 120
+"""Longest time a login may take, without the time in which the user is asked."""
 
 _LONGEST_TOKEN = 1 << 16
+"""More than any server takes as a header."""
 
 _UNREACHABLE = ("Connection failed", "Connection timeout")
 """How the messages of `destinepyauth` end where no connection could be made."""
@@ -37,9 +40,9 @@ class TokenSource:
         origin: where it comes from, in words.
     """
 
-    def __init__(self, token_file: Path | None = None) -> None:
+    def __init__(self, token_file: Path | None = None, login_seconds: int = LOGIN_SECONDS) -> None:
         self._token: str | None = None
-        self._obtain: Callable[[], str] = _log_in
+        self._obtain: Callable[[], str] = lambda: _log_in(login_seconds)
         self.origin = "accepted by the login service"
         if token_file is not None:
             self._obtain = lambda: _read(token_file)
@@ -78,7 +81,7 @@ def _read(path: Path) -> str:
         # Without waiting: a pipe may have no one who writes to it.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             _check_private(os.fstat(file.fileno()).st_mode, path)
-            return _checked(file.read(_LONGEST_TOKEN).decode(), f"the token file {path}")
+            return _checked(file.read(_LONGEST_TOKEN + 1).decode(), f"the token file {path}")
     except OSError as error:
         raise LoginError(
             f"the token file {path} cannot be read: {error.strerror}", "check --token-file"
@@ -102,39 +105,43 @@ def _from_environment() -> str:
 
 def _checked(text: str, where: str) -> str:
     token = text.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    if (
+        not 0 < len(text) <= _LONGEST_TOKEN
+        or not token
+        or not token.isascii()
+        or not token.isprintable()
+        or " " in token
+    ):
         raise LoginError(f"{where} does not hold an access token", "put the token there, and nothing else")
     return token
 
 
-def _log_in() -> str:
+def _log_in(seconds: int) -> str:
     """Log in through `destinepyauth`; it may ask only where there is a terminal to answer."""
     terminal = sys.stdin is not None and sys.stdin.isatty()
     log.info("logging in with destinepyauth")
     try:
-        result = subprocess.run(
-            [sys.executable, "-P", "-m", "etl.extract.desplogin"],
+        result = subprocess.run(  # noqa: S603 - all of it is from here
+            [sys.executable, "-P", "-m", "etl.extract.desplogin", str(seconds)],
             stdin=None if terminal else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=None if terminal else subprocess.PIPE,
-            timeout=None if terminal else _LOGIN_SECONDS,
             # Without a terminal of its own, the password prompt cannot reach one either.
             start_new_session=not terminal,
             check=False,
         )
+        if result.returncode == -signal.SIGALRM:
+            raise LoginError(
+                f"the login did not finish within {seconds} seconds", "check DESPAUTH_IAM_URL and the network"
+            )
         answer = json.loads(result.stdout)
-    except subprocess.TimeoutExpired:
-        raise LoginError(
-            f"the login did not finish within {_LOGIN_SECONDS} seconds",
-            "check DESPAUTH_IAM_URL and the network",
-        ) from None
     except ValueError:
         last_words = (result.stderr or b"").decode(errors="replace").strip().rpartition("\n")[2]
         raise LoginError(
             f"the login ended without an answer: {last_words}", "try destinepyauth by itself"
         ) from None
     if "access_token" in answer:
-        return str(answer["access_token"])
+        return _checked(str(answer["access_token"]), "the answer of the login service")
     why = " ".join(str(answer.get("error")).split())
     if why.endswith(_UNREACHABLE):
         raise ServiceError(

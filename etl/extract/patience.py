@@ -9,6 +9,7 @@ import errno
 import io
 import socket
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPResponse
 from time import monotonic
 from typing import Any
@@ -21,6 +22,9 @@ from urllib3.util import Retry
 PORTION = 1 << 16
 """Bytes that must come within `Patience.portion` seconds of waiting."""
 
+LONGEST_HEAD = 1 << 16
+"""Bytes of status lines, headers, interim answers, chunk sizes and trailers that may come without content."""
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -29,8 +33,8 @@ class Patience:
     Attributes:
         connect: for a connection.
         silence: for the next byte.
-        portion: for each 64 KiB, or for the whole of a smaller answer; only waiting for the network counts,
-            not the time the bytes wait to be used.
+        portion: for each 64 KiB of content, or for the whole of a smaller answer; only waiting for the
+            network counts, not the time the bytes wait to be used.
     """
 
     connect: float = 10.0
@@ -46,6 +50,14 @@ class _PortionedReader(io.RawIOBase):
         self._patience = patience
         self._waited = 0.0
         self._received = 0
+        self._position = 0
+
+    def discount(self, count: int) -> None:
+        """Leave bytes that came out of what counts as progress."""
+        self._received -= count
+
+    def tell(self) -> int:
+        return self._position
 
     def readable(self) -> bool:
         return True
@@ -54,21 +66,45 @@ class _PortionedReader(io.RawIOBase):
         return self._source.fileno()
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - any buffer
-        begun = monotonic()
+        start = monotonic()
         count = self._source.readinto(buffer)
-        self._waited += monotonic() - begun
+        self._waited += monotonic() - start
         self._received += count or 0
+        self._position += count or 0
         if self._received >= PORTION:
             self._received, self._waited = 0, 0.0
         elif count and self._waited > self._patience.portion:
             raise TimeoutError(
-                errno.ETIMEDOUT, f"only {self._received} bytes came in {self._waited:.0f} seconds"
+                errno.ETIMEDOUT, f"only {max(0, self._received)} bytes came in {self._waited:.0f} seconds"
             )
         return count
 
     def close(self) -> None:
         self._source.close()
         super().close()
+
+
+class _AnswerReader(io.BufferedReader):
+    """The bytes of an answer, of which only content is progress: everything else is read line by line."""
+
+    def __init__(self, source: _PortionedReader) -> None:
+        super().__init__(source)
+        self._source = source
+        self._lines = 0
+        self._end_of_lines = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        begin = self.tell()
+        if begin != self._end_of_lines:
+            self._lines = 0
+        limit = LONGEST_HEAD + 1
+        line = super().readline(limit if size is None or size < 0 else min(size, limit))
+        self._end_of_lines = begin + len(line)
+        self._lines += len(line)
+        if self._lines > LONGEST_HEAD:
+            raise OSError(errno.EPROTO, f"more than {LONGEST_HEAD} bytes of headers came without content")
+        self._source.discount(len(line))
+        return line
 
 
 class PatientAdapter(HTTPAdapter):
@@ -103,7 +139,16 @@ def _pools(patience: Patience) -> dict[str, type]:
             super().__init__(sock, *arguments, **settings)
             self.fp.close()
             source = sock.makefile("rb", buffering=0)
-            self.fp = io.BufferedReader(_PortionedReader(source, patience))
+            self.fp = _AnswerReader(_PortionedReader(source, patience))
+
+        def _read_status(self) -> tuple[str, int, str]:
+            """The status of the final answer: http.client passes over 100 only, and as often as it comes."""
+            while True:
+                status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+                if not 100 <= status[1] < 200 or status[1] == HTTPStatus.SWITCHING_PROTOCOLS:
+                    return status
+                while self.fp.readline() not in (b"\r\n", b"\n", b""):
+                    pass
 
     class Connection(HTTPConnection):
         response_class = Response

@@ -93,6 +93,16 @@ def test_a_dry_run_writes_its_plan_to_the_report(service: StandIn, archive: Path
     assert json.loads((tmp_path / "plan.json").read_text())["planned"] == 20
 
 
+def test_interim_answers_are_passed_over_or_their_request_is_sent_again(
+    service: StandIn, archive: Path, tmp_path: Path
+) -> None:
+    service.faults.interim_before, service.faults.interim_answers = 5, 2
+
+    assert convert(service, archive, "--report", tmp_path / "run.json").code == 0
+    report = json.loads((tmp_path / "run.json").read_text())
+    assert (report["archived"], report["retries"]) == (20, 2)
+
+
 def test_a_failed_login_leaves_no_trace(service: StandIn, archive: Path) -> None:
     service.faults.forbidden = True
 

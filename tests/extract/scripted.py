@@ -1,10 +1,11 @@
-"""A web server that says whatever a test wants, where the stand-in is too well behaved."""
+"""Web servers that say whatever a test wants, where the stand-in is too well behaved."""
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 
 @dataclass(frozen=True)
@@ -45,3 +46,43 @@ def scripted(script: Script) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def talking(begin: bytes, parts: Callable[[], Iterator[bytes]], pause: float) -> Iterator[str]:
+    """A server that sends one part after the other, with a pause before each, until the other side leaves."""
+    ended = Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(1 << 16)
+            try:
+                connection.sendall(begin)
+                for part in parts():
+                    if ended.wait(pause):
+                        return
+                    connection.sendall(part)
+            except OSError:
+                pass
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threads.append(Thread(target=answer, args=(connection,)))
+            threads[-1].start()
+
+    threads: list[Thread] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            ended.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for answering in threads:
+                answering.join()

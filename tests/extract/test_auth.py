@@ -5,6 +5,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from etl.demo.service import StandIn
 from etl.errors import LoginError, ServiceError
 from etl.extract.auth import TOKEN_VARIABLE, TokenSource
+
+from .scripted import talking
 
 ONE_TIME = "246810"
 
@@ -66,10 +69,19 @@ def test_the_same_token_again_is_no_renewal(file: Path) -> None:
     assert "secret-token" not in str(caught.value)
 
 
-NOT_TOKENS = [b"", b" \n", b"two words", b"two\nlines", "schlüssel".encode(), b"\x00", b"bell\x07"]
+NOT_TOKENS = [
+    b"",
+    b" \n",
+    b"two words",
+    b"two\nlines",
+    "schlüssel".encode(),
+    b"\x00",
+    b"bell\x07",
+    b"x" * 70_000,
+]
 
 
-@pytest.mark.parametrize("content", [*NOT_TOKENS, b"\xff\xfe\x00"], ids=repr)
+@pytest.mark.parametrize("content", [*NOT_TOKENS, b"\xff\xfe\x00"], ids=lambda content: repr(content)[:20])
 def test_a_file_without_a_token_is_told(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(LoginError, match=r"does not hold an access token|is not text") as caught:
@@ -78,7 +90,9 @@ def test_a_file_without_a_token_is_told(file: Path, content: bytes) -> None:
     assert caught.value.exit_code == 3
 
 
-@pytest.mark.parametrize("content", [token for token in NOT_TOKENS if token != b"\x00"], ids=repr)
+@pytest.mark.parametrize(
+    "content", [token for token in NOT_TOKENS if token != b"\x00"], ids=lambda content: repr(content)[:20]
+)
 def test_a_variable_without_a_token_is_told(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, content.decode())
     with pytest.raises(LoginError, match=f"{TOKEN_VARIABLE} does not hold an access token"):
@@ -275,3 +289,62 @@ def test_a_login_service_that_is_not_there_is_told(server: StandIn, point: Point
     point(server, DESPAUTH_IAM_URL="http://127.0.0.1:1")
     with pytest.raises(ServiceError, match="the login service cannot be reached"):
         TokenSource().token()
+
+
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+
+
+@pytest.mark.parametrize("at_terminal", [False, True])
+@pytest.mark.parametrize(
+    ("begin", "part"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (PAGE + b"X: ", b"x"),
+        (PAGE + b"Content-Length: 100000\r\n\r\n", b"<"),
+    ],
+    ids=["interim answers", "headers", "body"],
+)
+def test_a_login_that_drips_is_given_up(begin: bytes, part: bytes, at_terminal: bool) -> None:
+    ours, theirs = pty.openpty()
+    program = "from etl.extract.auth import TokenSource; print(TokenSource(login_seconds=4).token())"
+    with talking(begin, lambda: repeat(part), 0.02) as url:
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            stdin=theirs if at_terminal else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=os.environ
+            | dict.fromkeys(("DESPAUTH_USER", "DESPAUTH_PASSWORD"), "x")
+            | {"DESPAUTH_IAM_URL": url},
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    os.close(ours)
+    os.close(theirs)
+    assert "LoginError: the login did not finish within 4 seconds" in ended.stderr
+
+
+def test_the_time_in_which_the_user_is_asked_does_not_count(careful: StandIn) -> None:
+    ours, theirs = pty.openpty()
+    program = "from etl.extract.auth import TokenSource; print(TokenSource(login_seconds=4).token())"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | careful.environment,
+        text=True,
+    ) as login:
+        with pytest.raises(subprocess.TimeoutExpired):
+            login.wait(6)
+        os.write(ours, f"{ONE_TIME}\n".encode())
+        token, _ = login.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert token.count(".") == 2
+
+
+def test_a_login_page_without_end_takes_no_memory_without_end(point: Point, server: StandIn) -> None:
+    with talking(PAGE + b"\r\n", lambda: repeat(bytes(1 << 24)), 0.0) as url:
+        point(server, DESPAUTH_IAM_URL=url)
+        assert "the login service answered more than 536870912 bytes" in login_error().what

@@ -2,10 +2,8 @@
 
 import gzip
 import signal
-import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from itertools import count, repeat
 from pathlib import Path
 
@@ -25,7 +23,7 @@ from etl.signals import Interrupted, ending_on_signals
 
 from .clips import read, served
 from .conftest import Clips
-from .scripted import Answer, scripted
+from .scripted import Answer, scripted, talking
 
 BLOB = np.random.default_rng(0).bytes(300_000)
 HURRY = Patience(connect=10.0, silence=0.5, portion=0.5)
@@ -44,46 +42,6 @@ def content(file: RemoteFile) -> bytes:
         received += data
     file.close()
     return received
-
-
-@contextmanager
-def talking(begin: bytes, parts: Callable[[], Iterator[bytes]], pause: float) -> Iterator[str]:
-    """A server that sends one part after the other, with a pause before each, until the other side leaves."""
-    ended = threading.Event()
-
-    def answer(connection: socket.socket) -> None:
-        with connection:
-            connection.recv(1 << 16)
-            try:
-                connection.sendall(begin)
-                for part in parts():
-                    if ended.wait(pause):
-                        return
-                    connection.sendall(part)
-            except OSError:
-                pass
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threads.append(threading.Thread(target=answer, args=(connection,)))
-            threads[-1].start()
-
-    threads: list[threading.Thread] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            ended.set()
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-            for answering in threads:
-                answering.join()
 
 
 def test_a_file_that_drips_is_given_up(server: StandIn, blob: str) -> None:
@@ -130,6 +88,53 @@ def test_an_answer_that_drips_is_given_up(begin: bytes, error: str) -> None:
     with talking(begin, lambda: repeat(b"H"), 0.02) as url, pytest.raises(ServiceError, match=error):
         client.whole(lambda: client.get(url), 1 << 20)
     assert client.retries >= RETRIES
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+LONG = b"X: " + b"x" * 60_000 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "part", "error"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "reached: only"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, "reached: more than 65536 bytes"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000, "reached: more than 65536 bytes"),
+        (b"", b"HTTP/1.1 100 Continue\r\n" + LONG + b"\r\n", "reached: more than 65536 bytes"),
+        (HEAD, LONG, "reached: more than 65536 bytes"),
+        (CHUNKED + b"4\r\nbody\r\n0\r\n", b"X: y\r\n" * 1000, "ended early: more than 65536 bytes"),
+        (CHUNKED, b"1;" + b"x" * 40_000 + b"\r\nH\r\n", "ended early: only"),
+    ],
+    ids=["slow interim", "interim", "hints", "long interim", "headers", "trailers", "chunk extensions"],
+)
+def test_what_is_no_content_is_no_progress(begin: bytes, part: bytes, error: str) -> None:
+    client = HttpClient(0.0, Patience(silence=5.0, portion=0.5))
+    with talking(begin, lambda: repeat(part), 0.001) as url, pytest.raises(ServiceError, match=error):
+        client.whole(lambda: client.get(url), 1 << 20)
+    assert client.retries >= RETRIES
+
+
+def test_a_proxy_may_not_talk_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = HttpClient(0.0, Patience(silence=5.0, portion=0.5))
+    with talking(b"HTTP/1.1 200 OK\r\n", lambda: repeat(b"X: y\r\n" * 100), 0.001) as url:
+        monkeypatch.setenv("https_proxy", url)
+        with pytest.raises(ServiceError, match="reached: more than 65536 bytes"):
+            client.get("https://service.invalid/")
+    assert client.retries == RETRIES
+
+
+def test_interim_answers_before_an_answer_are_passed_over(server: StandIn, blob: str) -> None:
+    server.faults.interim_before = 100
+    client = HttpClient(0.0, HURRY)
+    assert content(RemoteFile(client, blob)) == BLOB
+    assert client.retries == 0
+
+
+def test_a_request_with_nothing_but_interim_answers_is_sent_again(server: StandIn, blob: str) -> None:
+    server.faults.interim_answers = RETRIES
+    client = HttpClient(0.0, HURRY)
+    assert content(RemoteFile(client, blob)) == BLOB
+    assert client.retries == RETRIES
 
 
 @pytest.mark.parametrize("status", ["302 Found", "503 Sorry"])
