@@ -15,6 +15,11 @@ class Faults:
     never ends. Offsets are bytes from the start of a file as it is served.
     """
 
+    interim_answers: int = 0
+    """Requests of any kind that get interim answers (100, 102 and 103 in turns) without end, and no other."""
+    interim_before: int = 0
+    """Interim answers sent before every answer."""
+
     login_unavailable: int = 0
     """Login and token requests answered with 503."""
     wrong_keys: bool = False
@@ -46,7 +51,7 @@ class Faults:
     """Edits the answer of a metadata request; text or bytes are sent as they are."""
 
     files: str = "*"
-    """Pattern of the file names the stream faults below apply to, such as `*.ts`."""
+    """Pattern of the file names that stream faults and interim answers apply to, such as `*.ts`."""
     missing: frozenset[str] = frozenset()
     """File names answered with 404."""
     unavailable_stream: int = 0

@@ -1,5 +1,6 @@
 """The stand-in for the streaming service: login, metadata and video over HTTP on this machine."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Mapping
@@ -91,7 +92,7 @@ class StandIn(AbstractContextManager["StandIn"]):
         self.iam_url = f"{self.url}/iam"
         self._login = Login(self.iam_url, self._account, self._faults, token_seconds=token_seconds)
         self._signer = UrlSigner(url_seconds) if signed_urls else None
-        self._log = _RequestLog(self._app())
+        self._log = _RequestLog(_InterimAnswers(self._app(), self._faults))
 
     def __enter__(self) -> Self:
         self._server.start(self._log)
@@ -237,6 +238,36 @@ class _NoAnswer(Response):
             await connection.close()
         else:
             await connection.closed_within(None)
+
+
+_INTERIM = (
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 102 Processing\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n",
+)
+
+
+class _InterimAnswers:
+    """Says that an answer is on its way: before it, or instead of it."""
+
+    def __init__(self, app: ASGIApp, faults: Faults) -> None:
+        self._app = app
+        self._faults = faults
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        transport: asyncio.Transport = scope["state"]["transport"]
+        faults = self._faults
+        if not path.startswith("/streams/") or faults.concern(path.rpartition("/")[2]):
+            transport.write(b"".join(_INTERIM[turn % 3] for turn in range(faults.interim_before)))
+            if faults.take("interim_answers"):
+                connection = Connection(scope, receive)
+                while not await connection.closed_within(0.01):
+                    # The other side need not take them.
+                    if not transport.get_write_buffer_size():
+                        transport.write(b"".join(_INTERIM) * 100)
+                return
+        await self._app(scope, receive, send)
 
 
 class _RequestLog:

@@ -1,6 +1,9 @@
 import math
+import socket
 from datetime import date
+from itertools import islice
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -132,6 +135,34 @@ def test_silent_connections_time_out(stand_in: StandIn) -> None:
     with pytest.raises(requests.ReadTimeout):
         ask_metadata(stand_in, timeout=0.1)
     assert ask_metadata(stand_in).status_code == 200
+
+
+def answers(service: StandIn, path: str, count: int) -> list[int]:
+    """The numbers of the first answers to a GET, as they stand on the wire."""
+    with (
+        socket.create_connection(("127.0.0.1", urlsplit(service.url).port or 0), 10) as connection,
+        connection.makefile("rb") as lines,
+    ):
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+        numbers = (int(line.split()[1]) for line in lines if line.startswith(b"HTTP/1.1 "))
+        return list(islice(numbers, count))
+
+
+def test_interim_answers_can_come_before_each_answer(stand_in: StandIn) -> None:
+    stand_in.faults.interim_before = 5
+    assert answers(stand_in, "/streams/Europe/none.mp4", 6) == [100, 102, 103, 100, 102, 404]
+
+
+def test_interim_answers_can_go_on_for_ever(stand_in: StandIn) -> None:
+    stand_in.faults.interim_answers = 1
+    assert set(answers(stand_in, "/streams/Europe/none.mp4", 10_000)) == {100, 102, 103}
+    assert answers(stand_in, "/streams/Europe/none.mp4", 1) == [404]
+
+
+def test_interim_answers_come_for_the_files_that_faults_apply_to(stand_in: StandIn) -> None:
+    stand_in.faults.interim_before, stand_in.faults.files = 1, "*.ts"
+    assert answers(stand_in, "/streams/Europe/none.mp4", 1) == [404]
+    assert answers(stand_in, "/streams/Europe/none.ts", 1) == [100]
 
 
 def test_tokens_stop_being_accepted_until_a_new_one_comes(stand_in: StandIn) -> None:
