@@ -14,37 +14,31 @@ choice of faults; the moment at which a signal strikes differs from run to run.
 import argparse
 import json
 import os
-import random
 import secrets
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from time import monotonic
 
-import numpy as np
 import xarray as xr
-from soak_endings import PATIENCE, Signalled, ending
-from soak_faults import PASSING, Ended, Fault, Stage
+from soak_endings import Signalled, ending
+from soak_faults import PASSING, Fault, Lagging, Stage
+from soak_places import OUTDATED, ROOT, Folder, InBucket, Place, small_disk
+from soak_runs import PROGRAM, Ended, Runs
+from soak_streams import CONTAINERS, FRAMES, check_reference, streams
 
-from etl.demo.encoder import Container, Encoding
+from etl.demo.encoder import Container
 from etl.demo.faults import Faults
-from etl.demo.scene import SceneFrame
-from etl.demo.service import StandIn, Stream, publish
-from tests.witness import GROUP, Witness
-
-FRAMES = 160
-COLUMNS, ROWS = 64, 48
-BBOX = (-11.0, 35.0, 31.0, 60.0)
-CONTAINERS: tuple[Container, ...] = ("mp4", "hls-ts", "hls-fmp4", "ts")
-FAULTS_AN_ARCHIVE = 16
-DISK = "size=24m"
-
-_PROGRAM = (sys.executable, "-P", "-m", "etl.cli")
+from etl.demo.service import StandIn
+from tests.load.buckets import clean, s3_server
+from tests.load.lagging import lagging
+from tests.witness import Witness
 
 
 @dataclass
@@ -55,6 +49,7 @@ class Tally:
         seed: what the choice of faults began with.
         faults: faults that really happened, by kind.
         archives: archives that were made.
+        buckets: how many of them were in a bucket.
         runs: runs of the program, verifications left out.
         codes: their exit codes.
         looks: times the reader read all of an archive.
@@ -67,6 +62,7 @@ class Tally:
     seed: int
     faults: Counter[str] = field(default_factory=Counter)
     archives: int = 0
+    buckets: int = 0
     runs: int = 0
     codes: Counter[int] = field(default_factory=Counter)
     looks: int = 0
@@ -77,75 +73,29 @@ class Tally:
     wrong: list[str] = field(default_factory=list)
 
 
-def pictures() -> Iterator[SceneFrame]:
-    """Frames of which no two are alike, one in eleven without data."""
-    noise = np.random.default_rng(0)
-    y, x = np.mgrid[:ROWS, :COLUMNS]
-    for n in range(FRAMES):
-        waves = (np.sin(x / 9 + n / 4) + np.cos(y / 7 - n / 5) + 2) / 4.1
-        codes = np.rint((waves + noise.random((ROWS, COLUMNS)) / 50) * 4000).astype(np.uint16)
-        low, high = (np.inf, -np.inf) if n % 11 == 7 else (-0.1 - n / 1000, 0.8 + n / 2000)
-        time = np.datetime64("2021-03-01T09:57:00") + np.timedelta64(n // 2 * 86400 + n % 2 * 1800, "s")
-        yield SceneFrame(time, "S3B" if n % 2 else "S3A", low, high, codes)
-
-
-def stored(archive: Path) -> xr.Dataset:
-    """An archive's arrays as they are stored, without those that tell when it was made."""
-    with xr.open_zarr(archive / GROUP, chunks=None, mask_and_scale=False) as dataset:
-        arrays: xr.Dataset = dataset.load().drop_vars("archived_at")
-    return arrays
-
-
-def check_reference(archive: Path) -> None:
-    """Compare what was archived in peace with the pictures themselves."""
-    values = stored(archive).ndvi.values
-    for found, frame in zip(values, pictures(), strict=True):
-        if np.isfinite(frame.minimum):
-            ndvi = frame.codes / 4095 * (frame.maximum - frame.minimum) + frame.minimum
-            np.testing.assert_array_equal(found, np.rint(ndvi / 0.0001).astype(np.int16))
-        else:
-            assert np.all(found == np.iinfo(np.int16).min)  # noqa: S101 - this is a test
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[bool]:
-    """A small file system in memory at the folder; False where this account may not mount one."""
-    mount = ["mount", "-t", "tmpfs", "-o", DISK, "none", str(folder)]
-    mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    try:
-        yield mounted
-    finally:
-        if mounted:
-            subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
-
-
 class Soak:
     """Archives one after the other, and what came of them."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        """Encode the streams, make the reference, and bring the stand-in up."""
+        """Encode the streams."""
         self._folder = folder
-        self._dice = random.Random(seed)  # noqa: S311
+        self._dice = Random(seed)  # noqa: S311
         self._stack = ExitStack()
         self.tally = Tally(seed)
-        frames = list(pictures())
-        self._streams: dict[Container, tuple[Stream, Stream]] = {}
-        for container in CONTAINERS:
-            encoding = Encoding(container, lossless=True, gop=10, segment_seconds=0.8)
-            young, grown = (
-                publish(frames[:count], folder / f"{container}-{count}", BBOX, encoding)
-                for count in (FRAMES * 3 // 5, FRAMES)
-            )
-            self._streams[container] = young, grown
-        self._service = StandIn({"Europe": grown}, signed_urls=True, token_seconds=3600)
-        self._reference = folder / "reference"
+        self._streams = streams(folder)
+        self._service = StandIn({}, signed_urls=True, token_seconds=3600)
+        self._reference = Folder(folder / "reference" / "archive")
 
     def __enter__(self) -> "Soak":
+        """Bring the stand-in and the storage up, and make the reference."""
         self._stack.enter_context(self._service)
+        self._server = self._stack.enter_context(s3_server())
+        self._proxy = self._stack.enter_context(lagging(self._server))
+        self._service.streams["Europe"] = self._streams[CONTAINERS[0]][1]
         ended = self._run(self._reference, ("-q",), ())
         if ended.codes != [0]:
             raise SystemExit(f"the reference cannot be made: {ended.err}")
-        check_reference(self._reference)
+        check_reference(self._reference.stored())
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -154,43 +104,48 @@ class Soak:
     def archive(self, most: int) -> None:
         """Make one archive, with about as many faults."""
         number = self.tally.archives
-        place = self._folder / f"archive-{number}"
-        place.mkdir()
-        container = CONTAINERS[number % len(CONTAINERS)]
-        # Half of them on the disk there is, where writing takes its time.
-        on_disk = number % 2 == 1
+        container = CONTAINERS[(number + number // 4) % len(CONTAINERS)]
         with ExitStack() as stack:
-            disk = None
-            if not on_disk:
-                if stack.enter_context(small_disk(place)):
-                    disk = place
-                else:
-                    self.tally.skipped = "full disk: this account may not mount a small file system"
-            archive = place / "archive"
-            witness = stack.enter_context(Witness(archive, self._reference))
-            self._fill(archive, disk, container, witness, most)
+            place = self._place(stack, number)
+            witness = stack.enter_context(
+                Witness(place.address, Path(self._reference.address), place.readers)
+            )
+            self._fill(place, container, witness, min(most, place.most))
             self._service.streams["Europe"] = self._streams[container][1]
-            self._conclude(archive, witness)
+            self._conclude(place, witness)
         self.tally.archives += 1
 
-    def _fill(
-        self, archive: Path, disk: Path | None, container: Container, witness: Witness, most: int
-    ) -> None:
+    def _place(self, stack: ExitStack, number: int) -> Place:
+        """Of four archives, two on a small disk, one in the bucket, and one on the disk that is there."""
+        if number % 4 == 1:
+            self.tally.buckets += 1
+            clean(self._server)
+            return InBucket(f"archive-{number}", self._server, self._proxy)
+        folder = self._folder / f"archive-{number}"
+        folder.mkdir()
+        if number % 4 == 3:
+            return Folder(folder / "archive")
+        if not stack.enter_context(small_disk(folder)):
+            self.tally.skipped = "full disk: this account may not mount a small file system"
+            return Folder(folder / "archive")
+        return Folder(folder / "archive", folder)
+
+    def _fill(self, place: Place, container: Container, witness: Witness, most: int) -> None:
         young, grown = self._streams[container]
         stream, happened, complete, tries = young, 0, False, 0
-        while happened < most and tries < 4 * FAULTS_AN_ARCHIVE:
+        while happened < most and tries < 4 * place.most:
             tries += 1
+            is_begun = place.version(ROOT) is not None
             if stream is young and (complete or self._dice.random() < 0.1):
-                self.tally.growths += (archive / GROUP / "zarr.json").exists()
+                self.tally.growths += is_begun
                 stream, complete = grown, False
             self._service.streams["Europe"] = stream
-            rebuilding = complete or (self._dice.random() < 0.1 and (archive / GROUP / "zarr.json").exists())
-            outdated = archive / "europe" / ".outdated"
-            if rebuilding and outdated.exists():
+            rebuilding = complete or (self._dice.random() < 0.1 and is_begun)
+            if (rebuilding or self._dice.random() < 0.5) and place.version(OUTDATED):
                 # The next rebuild is refused for long, unless no reader needs what the last one replaced.
                 witness.told()
-                outdated.unlink()
-            stage = Stage(self._dice, self._service, stream, archive, disk, rebuilding)
+                place.remove(OUTDATED)
+            stage = Stage(self._dice, self._service, stream, place, rebuilding)
             faults = self._drawn(stage)
             count, ended = self._ordeal(stage, faults)
             happened += count
@@ -198,101 +153,98 @@ class Soak:
                 complete = True
 
     def _drawn(self, stage: Stage) -> list[Fault]:
-        vars(self._service.faults).update(vars(Faults()))
+        self._calm(stage.place)
         last = ending(stage)(stage)
         kinds = self._dice.sample(PASSING, self._dice.choice([0, 0, 1, 2]))
         # They would get in each other's way: one expiry, one answer.
         passing = [kind(stage) for kind in kinds if last.kind not in {"401", "token expired"}]
+        if stage.place.proxy and self._dice.random() < 0.7:
+            passing.append(Lagging(stage))
         return [last, *passing]
+
+    def _calm(self, place: Place) -> None:
+        """Let nothing go wrong."""
+        vars(self._service.faults).update(vars(Faults()))
+        place.calm()
 
     def _ordeal(self, stage: Stage, faults: Sequence[Fault]) -> tuple[int, Ended]:
         """One run with these faults; count those that happened, and see that it ends as it should."""
         options = [option for fault in faults for option in fault.options]
-        frames = str(self._dice.choice([1, 2, 2, 3, 5, 8]))
+        frames = str(self._dice.choice(stage.place.commits))
         arguments = [*options, "--commit-frames", frames, *["--rebuild"] * stage.rebuilding]
         quiet = () if "--wait" in options else ("-q",)
-        ended = self._run(stage.archive, quiet, arguments, faults)
+        ended = self._run(stage.place, quiet, arguments, faults)
         happened = {fault: fault.happened(ended) for fault in faults}
         for fault, count in happened.items():
             self.tally.faults[fault.kind] += count
         last = faults[0]
-        allowed = last.codes if happened[last] else {0}
         lines = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
         told = sum(code > 0 for code in ended.codes)
         # Python itself says so where a signal strikes in a finalizer; the run has to end all the same.
         ignored = ended.err.count("Exception ignored in") if isinstance(last, Signalled) else 0
         trace = ended.err.count("Traceback") > ignored and -2 not in ended.codes
-        if not set(ended.codes) <= set(allowed) or (last.twice and min(ended.codes) != 0):
+        if ended.hung:
+            self._wrong(f"{ended.hung} processes hung", stage, faults, ended)
+        elif not last.is_right(ended, bool(happened[last])):
             self._wrong(f"exit codes {ended.codes}", stage, faults, ended)
         elif len(lines) != told or trace or "unexpected" in ended.err:
             self._wrong(f"{len(lines)} errors told", stage, faults, ended)
+        elif "no longer listed" in ended.err:
+            self._wrong("listed frames count as withdrawn", stage, faults, ended)
         return sum(happened.values()), ended
 
     def _wrong(self, what: str, stage: Stage, faults: Sequence[Fault], ended: Ended) -> None:
         kinds = ", ".join(fault.kind for fault in faults)
-        problem = f"{self._name(stage.archive)}: {what} after {kinds}: {ended.err.strip()}"
+        problem = f"{self._name(stage.place)}: {what} after {kinds}: {ended.err.strip()}"
         print(problem, flush=True)
         self.tally.wrong.append(problem)
 
     def _run(
-        self, archive: Path, before: Sequence[str], after: Sequence[str], faults: Sequence[Fault] = ()
+        self, place: Place, before: Sequence[str], after: Sequence[str], faults: Sequence[Fault] = ()
     ) -> Ended:
         service = self._service
-        variables = {"NDVI_ARCHIVE_API_URL": service.api_url, **service.environment}
+        variables = {"NDVI_ARCHIVE_API_URL": service.api_url, **service.environment, **place.variables}
         if not any(fault.login for fault in faults):
             variables["NDVI_ARCHIVE_TOKEN"] = service.issue_token()
-        command = [*_PROGRAM, *before, "convert", "Europe", "--archive", str(archive), *after]
         asked = len(service.requests)
-        with tempfile.TemporaryFile() as err:
-            processes = [
-                subprocess.Popen(
-                    command,
-                    env={**os.environ, **variables},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=err,
-                )
-                for _ in range(1 + any(fault.twice for fault in faults))
-            ]
-            try:
-                for fault in faults:
-                    fault.meanwhile(processes[0])
-                codes = [process.wait(PATIENCE) for process in processes]
-            finally:
-                for process in processes:
-                    process.kill()
-                    process.wait()
-            err.seek(0)
-            said = err.read().decode(errors="replace")
+        command = [*PROGRAM, *before, "convert", "Europe", "--archive", place.address]
+        with Runs(command, variables, *after) as runs:
+            for fault in faults:
+                fault.meanwhile(runs)
+            hung = runs.finish()
+            codes = [process.returncode for process in runs.processes]
+            err = runs.err()
+        place.bury()
         self.tally.runs += len(codes)
         self.tally.codes.update(codes)
-        return Ended(codes, said, service.requests[asked:])
+        return Ended(codes, hung, err, service.requests[asked:])
 
-    def _conclude(self, archive: Path, witness: Witness) -> None:
+    def _conclude(self, place: Place, witness: Witness) -> None:
         """Let one more run finish in peace, then compare everything."""
-        tally, name = self.tally, self._name(archive)
-        vars(self._service.faults).update(vars(Faults()))
-        ended = self._run(archive, ("-q",), ())
+        tally, name = self.tally, self._name(place)
+        self._calm(place)
+        ended = self._run(place, ("-q",), ())
         if ended.codes != [0] or ended.err:
             tally.wrong.append(f"{name}: the last run ended with {ended.codes}: {ended.err}")
         account = witness.told()
         tally.looks += account.looks
         tally.lost += [f"{name}: {each}" for each in account.lost]
         tally.wrong += [f"{name}: {each}" for each in account.wrong]
-        found, expected = stored(archive), stored(self._reference)
+        found, expected = place.stored(), self._reference.stored()
         if found.sizes["time"] < FRAMES:
             tally.lost.append(f"{name}: {FRAMES - found.sizes['time']} frames are not there")
         try:
             xr.testing.assert_identical(found, expected)
         except AssertionError as error:
             tally.wrong.append(f"{name}: {error}")
-        verify = [*_PROGRAM, "verify", "--archive", str(archive)]
-        verified = subprocess.run(verify, capture_output=True, text=True, check=False)
+        verify = [*PROGRAM, "verify", "--archive", place.address]
+        variables = {**os.environ, **place.variables}
+        verified = subprocess.run(verify, env=variables, capture_output=True, text=True, check=False)
         if verified.returncode:
             tally.wrong.append(f"{name}: verify: {verified.stdout} {verified.stderr}")
 
-    def _name(self, archive: Path) -> str:
-        return f"seed {self.tally.seed}, {archive.parent.name}"
+    def _name(self, place: Place) -> str:
+        return f"seed {self.tally.seed}, {place.name}"
 
 
 def show(tally: Tally) -> None:
@@ -307,7 +259,7 @@ def show(tally: Tally) -> None:
     for problem in (*tally.lost, *tally.wrong):
         print(f"FAILED: {problem}")
     print(
-        f"{tally.faults.total()} faults, {tally.archives} archives:"
+        f"{tally.faults.total()} faults, {tally.archives} archives, {tally.buckets} of them in a bucket:"
         f" lost {len(tally.lost)}, wrong {len(tally.wrong)}"
     )
 
@@ -326,7 +278,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Soak(Path(folder), arguments.seed) as soak:
         tally = soak.tally
         while (left := arguments.faults - tally.faults.total()) > 0:
-            soak.archive(min(left, FAULTS_AN_ARCHIVE))
+            soak.archive(left)
             done = f"{tally.archives} archives, {tally.faults.total()} faults, {monotonic() - begun:.0f} s"
             print(f"{done}: lost {len(tally.lost)}, wrong {len(tally.wrong)}", flush=True)
     tally.seconds = monotonic() - begun

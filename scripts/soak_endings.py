@@ -5,27 +5,22 @@
 import errno
 import os
 import signal
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from time import monotonic
 
 from soak_faults import (
-    Ended,
     Fault,
     Forbidden,
     LoginDown,
     Missing,
-    Program,
     Revoked,
     Stage,
     TokenExpired,
     Truncated,
 )
-
-PATIENCE = 120.0
-"""Seconds after which a process counts as hung."""
+from soak_pairs import Overtaken, Twice, TwiceWaiting
+from soak_places import OUTDATED, Place
+from soak_runs import Ended, Runs, pause, until
 
 
 class Deadline(Fault):
@@ -69,30 +64,6 @@ class Silent(Deadline):
         return super().happened(ended)
 
 
-class Twice(Fault):
-    """A second run is started at the same instant, and must find the archive busy."""
-
-    kind, codes, twice = "two runs at once", frozenset({0, 5}), True
-
-    def happened(self, ended: Ended) -> int:
-        return int(5 in ended.codes)
-
-
-class TwiceWaiting(Fault):
-    """A second run is started at the same instant, and waits."""
-
-    kind, twice, options = "two runs at once, one waits", True, ("--wait", "100")
-
-    def __init__(self, stage: Stage) -> None:
-        super().__init__(stage)
-        if stage.rebuilding:
-            # The other one must not rebuild again what has just been rebuilt.
-            self.codes = frozenset({0, 5})
-
-    def happened(self, ended: Ended) -> int:
-        return int("waiting up to 100 s for" in ended.err)
-
-
 class FullDisk(Fault):
     """All but a little of the disk is taken."""
 
@@ -100,9 +71,10 @@ class FullDisk(Fault):
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
-        assert stage.disk is not None  # noqa: S101 - see `ending`
-        self._filler = stage.disk / "filler"
-        free = os.statvfs(stage.disk).f_bavail * os.statvfs(stage.disk).f_frsize
+        disk = stage.place.disk
+        assert disk is not None  # noqa: S101 - see `ending`
+        self._filler = disk / "filler"
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
         size = free - (stage.dice.randrange(0, 400_000) & ~0xFFF)
         with self._filler.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, max(1, size))
@@ -114,10 +86,11 @@ class FullDisk(Fault):
 
 @dataclass
 class _Watch:
-    """Files of the archive that change at a certain moment of a run."""
+    """Objects of the archive that change at a certain moment of a run."""
 
-    paths: Sequence[Path]
-    before: list[int | None] = field(init=False)
+    place: Place
+    keys: Sequence[str]
+    before: list[object] = field(init=False)
 
     def __post_init__(self) -> None:
         self.before = self._now()
@@ -125,14 +98,8 @@ class _Watch:
     def has_changed(self) -> bool:
         return self._now() != self.before
 
-    def _now(self) -> list[int | None]:
-        times: list[int | None] = []
-        for path in self.paths:
-            try:
-                times.append(path.stat().st_mtime_ns)
-            except FileNotFoundError:
-                times.append(None)
-        return times
+    def _now(self) -> list[object]:
+        return [self.place.version(key) for key in self.keys]
 
 
 class Signalled(Fault):
@@ -159,16 +126,15 @@ class Signalled(Fault):
             # Python itself answers that one in many ways before it has come to the program.
             self._signal = signal.SIGTERM
         self.kind = f"{self._signal.name} while {self._moment}" + " in a rebuild" * stage.rebuilding
-        group = stage.archive / "europe" / "ndvi.zarr"
-        side = stage.archive / "europe" / ".rebuild"
-        if stage.rebuilding and self._moment == "committing":
-            group = side / "ndvi.zarr"
-        self._watch = {
-            "committing": _Watch([group / "ndvi" / "zarr.json"]),
-            "publishing": _Watch([stage.archive / ".lease", stage.archive / "europe" / "overview.png"]),
-            "swapping": _Watch([group / "ndvi" / "c", group / "ndvi" / "0"]),
-            "tidying": _Watch([side / "ready.json", stage.archive / "europe" / ".outdated"]),
+        group, side = "europe/ndvi.zarr", "europe/.rebuild"
+        changing = f"{side}/ndvi.zarr" if stage.rebuilding else group
+        keys = {
+            "committing": [f"{changing}/ndvi/zarr.json"],
+            "publishing": [".lease", "europe/overview.png"],
+            "swapping": [f"{group}/ndvi/c/0/0/0", f"{group}/ndvi/0/0/0"],
+            "tidying": [f"{side}/ready.json", OUTDATED],
         }.get(self._moment)
+        self._watch = _Watch(stage.place, keys) if keys else None
         self._delay = {
             "starting": dice.uniform(0.0, 1.5),
             "working": dice.uniform(0.0, 0.8),
@@ -184,11 +150,10 @@ class Signalled(Fault):
         number = int(self._signal)
         self.codes = frozenset({-number, 128 + number} - {128 + signal.SIGKILL})
 
-    def meanwhile(self, process: Program) -> None:
-        end = monotonic() + PATIENCE
-        while process.poll() is None and not self._is_come() and monotonic() < end:
-            _wait(process, 0.001)
-        _wait(process, self._delay)
+    def meanwhile(self, runs: Runs) -> None:
+        process = runs.processes[0]
+        until(process, self._is_come, self.stage.place.poll if self._watch else 0.001)
+        pause(process, self._delay)
         if process.poll() is None:
             process.send_signal(self._signal)
 
@@ -218,13 +183,7 @@ def ending(stage: Stage) -> type[Fault]:
         Silent: 1,
         Twice: 3,
         TwiceWaiting: 1,
-        FullDisk: 4 if stage.disk else 0,
+        Overtaken: 0 if stage.rebuilding else 4,
+        FullDisk: 4 if stage.place.disk else 0,
     }
     return stage.dice.choices([*lots], [*lots.values()])[0]
-
-
-def _wait(process: Program, seconds: float) -> None:
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return

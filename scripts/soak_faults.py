@@ -2,16 +2,15 @@
 
 # ruff: noqa: D101, D102 - the kind of a fault says what it is; its methods are those of `Fault`
 
-import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
-from etl.demo.service import Request, StandIn, Stream
+from soak_places import Place
+from soak_runs import Ended, Runs
 
-Program = subprocess.Popen[bytes]
+from etl.demo.service import Request, StandIn, Stream
+from tests.load.lagging import lag, left_out
 
 
 @dataclass(frozen=True)
@@ -22,16 +21,14 @@ class Stage:
         dice: chooses.
         service: the stand-in, without faults so far.
         stream: what it offers.
-        archive: the archive's folder.
-        disk: a small file system of the archive's own; None where it lies on a common one.
+        place: where the archive is.
         rebuilding: the run is one with --rebuild.
     """
 
     dice: Random
     service: StandIn
     stream: Stream
-    archive: Path
-    disk: Path | None
+    place: Place
     rebuilding: bool
 
     @property
@@ -44,21 +41,6 @@ class Stage:
         return int(max(self.sizes.values()) * self.dice.random() ** 0.5)
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a run ended.
-
-    Attributes:
-        codes: exit codes of its processes, negative for the signal that ended one.
-        err: what they said on standard error.
-        requests: what the stand-in was asked meanwhile.
-    """
-
-    codes: Sequence[int]
-    err: str
-    requests: Sequence[Request]
-
-
 class Fault(ABC):
     """Something that goes wrong.
 
@@ -67,22 +49,24 @@ class Fault(ABC):
         codes: how a run may end in which it happened; a fault of that passes has 0 only.
         options: what the command line needs for it.
         login: the run has to log in, instead of having a token.
-        twice: the run is two processes that are started at the same instant.
     """
 
     kind = ""
     codes: frozenset[int] = frozenset({0})
     options: tuple[str, ...] = ()
     login = False
-    twice = False
 
     def __init__(self, stage: Stage) -> None:
         """Prepare it; the run has not begun yet."""
         self.stage = stage
 
-    def meanwhile(self, process: Program) -> None:
-        """Do something while the process runs."""
+    def meanwhile(self, runs: Runs) -> None:
+        """Do something while the first process runs, such as starting another."""
         return
+
+    def is_right(self, ended: Ended, happened: bool) -> bool:
+        """Whether a run may end like that, in which it happened or did not."""
+        return set(ended.codes) <= (self.codes if happened else {0})
 
     @abstractmethod
     def happened(self, ended: Ended) -> int:
@@ -133,6 +117,47 @@ class Cut(_Counted):
         stage.service.faults.cut_after = stage.offset()
 
 
+class InterimAnswers(Fault):
+    kind = "interim answers before every answer"
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage)
+        stage.service.faults.interim_before = stage.dice.choice([1, 2, 3, 30])
+
+    def happened(self, ended: Ended) -> int:
+        return min(1, len(ended.requests))
+
+
+class InterimAnswersOnly(_Counted):
+    kind, field = "interim answers without end", "interim_answers"
+
+
+class Lagging(Fault):
+    """Listings of the bucket lack keys that are there: young ones, or those of a pattern."""
+
+    kind = "LIST that lags"
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage)
+        dice, frame = stage.dice, stage.dice.randrange(len(stage.stream.images))
+        hidden = dice.choice(
+            [
+                rf"/ndvi/(c/)?{frame}/",
+                r"/ndvi/(c/)?\d*[37]/",
+                r"/(time|checksum|latitude)/",
+                r"/zarr\.json$",
+                r"/\.rebuild/",
+                r"/\.outdated$|/\.lease$|/catalog\.json$",
+                "",
+            ]
+        )
+        self._proxy = stage.place.proxy or ""
+        lag(self._proxy, *[hidden] * bool(hidden), seconds=dice.choice([0.5, 3.0, 30.0]))
+
+    def happened(self, ended: Ended) -> int:
+        return min(1, left_out(self._proxy))
+
+
 class Expired(Fault):
     kind = "signed address expired"
 
@@ -163,7 +188,16 @@ class TokenExpired(Fault):
         return min(1, len(_refused(ended, 401)))
 
 
-PASSING: tuple[type[Fault], ...] = (Dropped, TooMany, ServerError, Unavailable, Cut, Expired)
+PASSING: tuple[type[Fault], ...] = (
+    Dropped,
+    TooMany,
+    ServerError,
+    Unavailable,
+    Cut,
+    Expired,
+    InterimAnswers,
+    InterimAnswersOnly,
+)
 
 # Faults that end a run.
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -215,11 +216,16 @@ def main() -> None:
     os.nice(5)
     archive, reference = sys.argv[1:]
     reader = Reader(archive, Path(reference))
+    rest = 0.01
     while True:
-        asked, _, _ = select.select([sys.stdin], [], [], 0 if reader.account.looks else 0.01)
+        asked, _, _ = select.select([sys.stdin], [], [], rest)
         if asked and not sys.stdin.readline():
             return
+        begun = monotonic()
         reader.look()
+        if reader.account.looks:
+            # A storage that answers one request at a time is left to the others for as long.
+            rest = monotonic() - begun if "://" in archive else 0.0
         for problems in (reader.account.lost, reader.account.wrong):
             del problems[_MOST_TOLD:]
         if asked:
