@@ -3,7 +3,7 @@
 While this process holds a folder's lease, an object there is only written if it is as this process last saw
 it, or as it was when the lease was taken: a writer that lost its lease without knowing (a machine that slept,
 a network that was away) cannot overwrite what the next one has committed. Removals and copies have no
-conditions: the lease is renewed before them, and like all that is small they have a limit of time, and end
+conditions: the lease is looked at before them, and like all that is small they have a limit of time, and end
 before the lease they began under could.
 """
 

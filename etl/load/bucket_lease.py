@@ -114,17 +114,22 @@ class BucketLease:
         """Make sure that the lease is held, and will be for half of its lifetime.
 
         Args:
-            now: ask the storage, whatever was so a moment ago.
+            now: ask the storage, though it was held a moment ago.
 
         Raises:
             BusyError: It has passed to another process.
             StorageError: It cannot be renewed.
         """
-        if now or self._lost or _seconds() - self._renewed > self._lifetime / 2:
-            try:
+        try:
+            if self._lost or _seconds() - self._renewed > self._lifetime / 2:
                 self._renew()
-            except (BaseError, OSError) as error:
-                raise refusal("write", f"{self._where}/{LEASE}", error) from None
+            elif now:
+                with self._one_at_a_time:
+                    self._lost = not self._look_again()
+                if self._lost:
+                    raise self._passed()
+        except (BaseError, OSError) as error:
+            raise refusal("write", f"{self._where}/{LEASE}", error) from None
 
     def _try(self) -> bytes | None:
         """Take the lease if it is free or expired; else tell what it says."""
@@ -196,7 +201,10 @@ class BucketLease:
                     self._renewed = begun
                     return
             self._lost = True
-        raise BusyError(
+        raise self._passed()
+
+    def _passed(self) -> BusyError:
+        return BusyError(
             f"the lease of {self._where} has passed to another run",
             "what was committed is archived; run the command again",
         )

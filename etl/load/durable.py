@@ -1,10 +1,15 @@
 """Folders and files that survive a power loss."""
 
+import errno
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
 _LARGE = 1 << 20
+
+_REMOVALS = 5
+"""How often a folder is emptied again that a process of a run that was killed has just written into."""
 
 
 def make_folders(folder: Path) -> None:
@@ -40,3 +45,35 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
         if len(data) >= _LARGE:
             with suppress(OSError):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder and all that is in it.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    for left in reversed(range(_REMOVALS)):
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not left:
+                raise
+        else:
+            return
+
+
+def remove_empty(folder: Path, root: Path) -> None:
+    """Remove a folder and those above it as far as they are empty, down to the second below a root.
+
+    That files in it were removed survives a power loss then.
+    """
+    while len(folder.relative_to(root).parts) > 1:
+        try:
+            folder.rmdir()
+        except OSError:
+            break
+        folder = folder.parent
+    # Gone with another one before.
+    with suppress(FileNotFoundError):
+        sync_folder(folder)

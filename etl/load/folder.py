@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +14,7 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.storage import LocalStore
 
 from etl.errors import BusyError, IncompatibleError, StorageError
-from etl.load.durable import make_folders, sync_folder, write_file
+from etl.load.durable import make_folders, remove_empty, remove_folder, sync_folder, write_file
 from etl.load.exchange import can_exchange, exchange
 from etl.load.folder_lease import folder_lease
 
@@ -27,9 +26,6 @@ PARTIAL = ".partial"
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK)
 """What file systems without hard links answer."""
-
-_REMOVALS = 5
-"""How often a folder is emptied again that a process of a run that was killed has just written into."""
 
 _OF_THE_DISK = "lost+found"
 """What a new file system holds; it is never ours."""
@@ -184,7 +180,7 @@ class LocalFolder:
         path = self.root / prefix
         try:
             if path.is_dir() and not path.is_symlink():
-                _remove_folder(path)
+                remove_folder(path)
             else:
                 path.unlink()
             sync_folder(path.parent)
@@ -211,7 +207,7 @@ class LocalFolder:
             except OSError as error:
                 raise self._refused("remove", key, error) from error
         for folder in folders:
-            self._tidy(folder)
+            remove_empty(folder, self.root)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """The keys of which there is no object.
@@ -372,17 +368,6 @@ class LocalFolder:
             raise OSError(errno.ELOOP, "it is a symbolic link")
         return path
 
-    def _tidy(self, folder: Path) -> None:
-        """Remove a folder and those above it as far as they are empty, but not a continent's."""
-        while len(folder.relative_to(self.root).parts) > 1:
-            try:
-                folder.rmdir()
-            except OSError:
-                break
-            folder = folder.parent
-        with suppress(OSError):
-            sync_folder(folder)
-
     def _reveal(self, partial: Path, key: str) -> None:
         """Let a file that is written take its place."""
         partial.replace(self.root / key)
@@ -407,17 +392,6 @@ class LocalFolder:
 def _folder_of(key: str) -> str:
     """The folder whose lease a key is written under; empty for the archive's root."""
     return key.lstrip("/").partition("/")[0] if "/" in key.lstrip("/") else ""
-
-
-def _remove_folder(path: Path) -> None:
-    for left in reversed(range(_REMOVALS)):
-        try:
-            shutil.rmtree(path)
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY or not left:
-                raise
-        else:
-            return
 
 
 def _is_object(path: Path) -> bool:
