@@ -151,6 +151,9 @@ class Soak:
             happened += count
             if ended.codes[0] == 0 and not rebuilding:
                 complete = True
+            if 6 in ended.codes:
+                # Nothing more is to be learned from one that is damaged.
+                return
 
     def _drawn(self, stage: Stage) -> list[Fault]:
         self._calm(stage.place)
@@ -230,7 +233,11 @@ class Soak:
         tally.looks += account.looks
         tally.lost += [f"{name}: {each}" for each in account.lost]
         tally.wrong += [f"{name}: {each}" for each in account.wrong]
-        found, expected = place.stored(), self._reference.stored()
+        try:
+            found, expected = place.stored(), self._reference.stored()
+        except (OSError, LookupError, ValueError) as error:
+            tally.lost.append(f"{name}: it cannot be read: {error}")
+            return
         if found.sizes["time"] < FRAMES:
             tally.lost.append(f"{name}: {FRAMES - found.sizes['time']} frames are not there")
         try:

@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import obstore
 import xarray as xr
-from zarr.storage import ObjectStore
+from zarr.storage import LocalStore, ObjectStore
 
 from tests.load.buckets import BUCKET, outlive_all, raw, variables
 from tests.load.lagging import lag
@@ -59,8 +60,14 @@ class Place(ABC):
         """Remove an object."""
 
     @abstractmethod
+    def group(self) -> LocalStore | ObjectStore[Any]:
+        """The Zarr group."""
+
     def stored(self) -> xr.Dataset:
         """The arrays as they are stored, without those that tell when they were made."""
+        with xr.open_zarr(self.group(), chunks=None, mask_and_scale=False) as dataset:
+            arrays: xr.Dataset = dataset.load().drop_vars("archived_at")
+        return arrays
 
     def calm(self) -> None:
         """Let nothing go wrong any more."""
@@ -93,10 +100,8 @@ class Folder(Place):
     def remove(self, key: str) -> None:
         (self._folder / key).unlink()
 
-    def stored(self) -> xr.Dataset:
-        with xr.open_zarr(self._folder / GROUP, chunks=None, mask_and_scale=False) as dataset:
-            arrays: xr.Dataset = dataset.load().drop_vars("archived_at")
-        return arrays
+    def group(self) -> LocalStore:
+        return LocalStore(self._folder / GROUP, read_only=True)
 
 
 class InBucket(Place):
@@ -109,28 +114,25 @@ class InBucket(Place):
     def __init__(self, name: str, server: str, proxy: str) -> None:
         self.name, self.address, self.proxy = name, f"s3://{BUCKET}/{name}", proxy
         self.variables, self.readers = variables(proxy), variables(server)
-        self._server, self._store = server, raw(server)
+        self._server, self._store = server, raw(server, name)
 
     def version(self, key: str) -> object:
         try:
-            return obstore.head(self._store, f"{self.name}/{key}")["e_tag"]
+            return obstore.head(self._store, key)["e_tag"]
         except FileNotFoundError:
             return None
 
     def read(self, key: str) -> bytes:
         try:
-            return bytes(obstore.get(self._store, f"{self.name}/{key}").bytes())
+            return bytes(obstore.get(self._store, key).bytes())
         except FileNotFoundError:
             return b""
 
     def remove(self, key: str) -> None:
-        obstore.delete(self._store, f"{self.name}/{key}")
+        obstore.delete(self._store, key)
 
-    def stored(self) -> xr.Dataset:
-        group, store = f"{self.name}/{GROUP}", ObjectStore(self._store, read_only=True)
-        with xr.open_zarr(store, group=group, chunks=None, mask_and_scale=False) as dataset:
-            arrays: xr.Dataset = dataset.load().drop_vars("archived_at")
-        return arrays
+    def group(self) -> ObjectStore[Any]:
+        return ObjectStore(raw(self._server, f"{self.name}/{GROUP}"), read_only=True)
 
     def calm(self) -> None:
         if self.proxy:

@@ -64,10 +64,11 @@ def wait_until_quiet(address: str) -> None:
     requests.get(f"{address}/faults/quiet", timeout=120).raise_for_status()
 
 
-def raw(address: str) -> S3Store:
-    """All of the bucket, by a client that is not ours."""
+def raw(address: str, prefix: str | None = None) -> S3Store:
+    """All of the bucket, or what is below a prefix, by a client that is not ours."""
     keys = {name.lower(): value for name, value in CREDENTIALS.items()}
-    return S3Store(BUCKET, config=keys, endpoint=address, client_options={"allow_http": True})  # type: ignore[arg-type]
+    http = {"allow_http": True}
+    return S3Store(BUCKET, prefix=prefix, config=keys, endpoint=address, client_options=http)  # type: ignore[arg-type]
 
 
 def read(address: str, key: str) -> bytes:
