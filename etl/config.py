@@ -38,10 +38,6 @@ One that hangs is over before the next night, with hours left for the others; on
 the first nights of a new archive, goes on in the next night.
 """
 
-_LONGEST_FILE = 1 << 16
-_LONGEST_LINE = 4096
-"""Of thousands of dotted keys in a line TOML makes as many tables, one within the other."""
-
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SECRET = re.compile("pass|pasw|token|secret|credential|user|api_?key", re.IGNORECASE)
 _NO_SECRETS = (
@@ -247,7 +243,7 @@ def load_config(path: Path) -> Config:
         ConfigError: It cannot be read, or something in it cannot be used; all of that is told at once.
     """
     try:
-        document = tomllib.loads(_text(path))
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(path, [f"cannot be read: {error.strerror}"], "check --config") from None
     except UnicodeDecodeError:
@@ -267,19 +263,6 @@ def load_config(path: Path) -> Config:
     if problems:
         raise ConfigError(path, problems)
     return config
-
-
-def _text(path: Path) -> str:
-    """The text of a file; one that would take minutes to parse is refused."""
-    with path.open("rb") as file:
-        data = file.read(_LONGEST_FILE + 1)
-    if len(data) > _LONGEST_FILE:
-        raise ConfigError(path, [f"is longer than {_LONGEST_FILE} bytes"], "check --config")
-    text = data.decode()
-    for number, line in enumerate(text.split("\n"), 1):
-        if len(line) > _LONGEST_LINE:
-            raise ConfigError(path, [f"line {number} is longer than {_LONGEST_LINE} characters"])
-    return text
 
 
 def _shared_folders(document: Mapping[str, Any]) -> Iterator[str]:

@@ -235,17 +235,6 @@ def test_what_is_no_toml_is_told_with_its_place(tmp_path: Path) -> None:
     assert problem == "is not TOML: Invalid value (at line 2, column 10)"
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        (".".join(["a"] * 20_000) + " = 1\n", "line 1 is longer than 4096 characters"),
-        ("# \n" * 30_000, "is longer than 65536 bytes"),
-    ],
-)
-def test_a_file_that_takes_too_long_to_parse_is_refused(tmp_path: Path, text: str, problem: str) -> None:
-    assert problem in problems(tmp_path, text)
-
-
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"archive = '\xe4'")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from etl.cli.options import endpoint_option, progress_option
-from etl.cli.output import Output, say
+from etl.cli.output import Output
 from etl.demo import CONTINENT
 from etl.demo.scene import scene
 from etl.demo.service import StandIn
@@ -54,23 +54,23 @@ def demo(output: Output, archive: str, progress: bool) -> None:
     others = [folder for folder in store.folders() if folder != folder_of(CONTINENT)]
     if others:
         raise UsageError(f"{archive} holds other data: {', '.join(others)}", "name another --archive")
-    say(f"Encoding {_DAYS} days of two satellites, {columns} × {rows} pixels …")
+    click.echo(f"Encoding {_DAYS} days of two satellites, {columns} × {rows} pixels …")
     with tempfile.TemporaryDirectory() as folder:
         stream = publish(scene(columns, rows, _BBOX, _FIRST_DAY, _DAYS), Path(folder), _BBOX)
         with StandIn({CONTINENT: stream}) as service:
             _use_only(service.environment)
-            say(f"Serving them at {service.api_url}")
+            click.echo(f"Serving them at {service.api_url}")
             half = datetime(_FIRST_DAY.year, _FIRST_DAY.month, _FIRST_DAY.day, tzinfo=UTC) + timedelta(
                 _DAYS // 2
             )
             whole = Job(CONTINENT, archive, api_url=service.api_url)
             for job, what in ((replace(whole, end=half), "The first half"), (whole, "What has come since")):
-                say(f"\n{what}:")
+                click.echo(f"\n{what}:")
                 report = RunReport(CONTINENT, archive)
                 with output.progress(bar=progress) as show:
                     convert(job, report, show)
                 output.result(report.summary(), report.to_json())
-    say(how_to_go_on(archive))
+    click.echo(how_to_go_on(archive))
 
 
 def how_to_go_on(archive: str) -> str:

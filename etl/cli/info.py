@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from etl.cli.options import archive_option, continent_argument, json_option, option
-from etl.cli.output import Output, say
+from etl.cli.output import Output, printable
 from etl.errors import IncompatibleError
 from etl.load.absent import no_archive, no_continent
 from etl.load.continents import continent_folders
@@ -51,9 +51,9 @@ def info(output: Output, archive: str, continent: str | None, with_gaps: bool, a
     if not figures and not damaged:
         raise no_archive(archive) if continent is None else no_continent(store, archive, continent)
     if as_json or output.as_json:
-        say(json.dumps(figures, indent=2, default=_of_gap))
+        click.echo(json.dumps(figures, indent=2, default=_of_gap))
     elif figures:
-        say("\n\n".join("\n  ".join(_lines(each)) for each in figures))
+        click.echo("\n\n".join("\n  ".join(_lines(each)) for each in figures))
     for other in damaged[1:]:
         output.error(str(other), other.exit_code)
     if damaged:
@@ -100,7 +100,7 @@ def _lines(figures: Mapping[str, Any]) -> list[str]:
     if figures["frames"]:
         lines = _lines_of_frames(figures)
     else:
-        lines = [f"{figures['continent']}: nothing is archived yet"]
+        lines = [f"{printable(str(figures['continent']))}: nothing is archived yet"]
     if figures["last_run"] is not None:
         lines.append(_line_of_run(figures["last_run"]))
     if figures["rebuilding"]:
@@ -140,5 +140,5 @@ def _line_of_run(run: Mapping[str, Any]) -> str:
     did += "".join(f", {len(names)} {kind}" for kind, names in odd if isinstance(names, list) and names)
     if run.get("exit_code") == 0:
         return f"last run {when}: {did}"
-    why = " ".join(str(run.get("error") or "it did not say why").split())
+    why = printable(" ".join(str(run.get("error") or "it did not say why").split()))
     return f"last run {when}: failed with code {run.get('exit_code')}, {did}; {why}"

@@ -24,8 +24,6 @@ log = logging.getLogger("etl")
 
 _LEVELS = {-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}
 _SECONDS_BETWEEN_LINES = 10.0
-_LONGEST_LINE = 10_000
-"""Characters of an error or of a line of the log: a server can say more."""
 
 
 class Output:
@@ -74,11 +72,11 @@ class Output:
 
     def result(self, text: str, as_json: str) -> None:
         """Print what the command was asked for, in the format in force."""
-        say(as_json if self.as_json else text)
+        click.echo(as_json if self.as_json else text)
 
     def error(self, text: str, exit_code: int = 1) -> None:
         """Print why the program ends, on one line; with `-vv` the traceback of the present exception too."""
-        line = _bounded(" ".join(text.split()))
+        line = printable(" ".join(text.split()))
         if self.as_json:
             fields: dict[str, object] = {"exit_code": exit_code}
             if self._verbosity >= 2 and sys.exc_info()[0]:
@@ -86,8 +84,8 @@ class Output:
             log.error("%s", line, extra={"event": "error", "fields": fields})
             return
         if self._verbosity >= 2 and sys.exc_info()[0]:
-            say(traceback.format_exc().rstrip(), err=True)
-        say(f"Error: {line}", err=True)
+            traceback.print_exc()
+        click.echo(f"Error: {line}", err=True)
 
     @contextmanager
     def errors_told(self) -> Iterator[None]:
@@ -127,27 +125,13 @@ class Output:
             shown.stop()
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print lines of text, whatever is in them; all that the program says goes through here or the log.
-
-    Args:
-        text: the lines.
-        err: to standard error instead of standard output.
-    """
-    click.echo("\n".join(map(_printable, text.split("\n"))), err=err)
-
-
-def _bounded(line: str) -> str:
-    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}… ({len(line)} characters)"
-
-
-def _printable(line: str) -> str:
-    """A line that cannot control a terminal: it may quote a server."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
+def printable(text: str) -> str:
+    """The text without control characters: what servers say must not control a terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _make_printable(record: logging.LogRecord) -> bool:
-    record.msg, record.args = _printable(_bounded(record.getMessage())), ()
+    record.msg, record.args = printable(record.getMessage()), ()
     return True
 
 

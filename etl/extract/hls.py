@@ -14,9 +14,6 @@ from etl.extract.http import HttpClient, without_query
 
 _LONGEST_PLAYLIST = 1 << 22
 
-_MOST_LINES = 100_000
-"""A playlist has two or three lines for each segment; ten years of frames, a segment each, have 45,000."""
-
 
 @dataclass(frozen=True)
 class Part:
@@ -78,13 +75,6 @@ def read_playlist(client: HttpClient, address: Address | str, size: tuple[int, i
 def _load(client: HttpClient, address: Address) -> m3u8.M3U8:
     response, text = client.whole(address.get, _LONGEST_PLAYLIST)
     with _well_formed(address.url):
-        lines = len(text.decode().splitlines())
-        if lines > _MOST_LINES:
-            name = without_query(address.url)
-            raise ServiceError(
-                f"the playlist {name} has {lines} lines, more than the limit of {_MOST_LINES}",
-                "report it to the service",
-            )
         return m3u8.loads(text.decode(), uri=response.url)
 
 

@@ -185,11 +185,6 @@ def test_a_malformed_playlist_is_refused_without_quoting_it(text: str) -> None:
     assert "is malformed" in refused(text)
 
 
-def test_a_playlist_of_too_many_lines_is_refused_before_it_is_parsed() -> None:
-    segments = "#EXTINF:1,\n1.ts\n" * 50_000
-    assert "has 100001 lines, more than the limit of 100000" in refused(f"#EXTM3U\n{segments}")
-
-
 def test_a_playlist_that_is_not_text_is_refused() -> None:
     with (
         scripted(lambda path, bytes_asked: Answer(200, {}, b"#EXTM3U\n\xff\xfe")) as url,
