@@ -1,8 +1,10 @@
 """The errors a user can meet, each with the exit code of its class."""
 
+from etl.text import one_line
+
 
 class ArchiveError(Exception):
-    """Base of all errors this program reports in one line.
+    """Base of all errors this program reports in one line, whatever the text in it comes from.
 
     Attributes:
         what: what happened, and to what.
@@ -15,8 +17,8 @@ class ArchiveError(Exception):
     def __init__(self, what: str, remedy: str) -> None:
         # As given, so that it can go from one process to another.
         super().__init__(what, remedy)
-        self.what = what
-        self.remedy = remedy
+        self.what = one_line(what)
+        self.remedy = one_line(remedy)
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}"

@@ -74,7 +74,10 @@ def _executed(*arguments: str | Path, variables: Mapping[str, str]) -> Ended:
 
 
 def at_a_terminal(
-    *arguments: str | Path, stream: Literal["stdout", "stderr"], variables: Mapping[str, str]
+    *arguments: str | Path,
+    stream: Literal["stdout", "stderr"],
+    variables: Mapping[str, str],
+    code: int = 0,
 ) -> str:
     """Run the program with a terminal as one of its streams; return what it shows there."""
     ours, theirs = pty.openpty()
@@ -93,7 +96,7 @@ def at_a_terminal(
             except OSError:  # Linux tells the end of a terminal as an error.
                 break
         os.close(ours)
-    assert process.returncode == 0
+    assert process.returncode == code
     return shown.decode().replace("\r\n", "\n")
 
 

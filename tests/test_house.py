@@ -7,6 +7,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[1] / "etl"
 FLOOR = {
+    "text": -2,
     "errors": -1,
     "dates": 0,
     "extract": 1,

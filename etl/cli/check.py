@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from etl.cli.options import endpoint_option, json_option, option
-from etl.cli.output import Output, printable
+from etl.cli.output import Output
 from etl.cli.service import api_url_option, token_file_option
 from etl.pipeline.checking import Outcome, State, checks
 from etl.pipeline.job import Job
@@ -48,7 +48,7 @@ def check(  # noqa: PLR0917 - Click passes one value an option
         for outcome in checks(job):
             outcomes.append(outcome)
             if not as_json:
-                click.echo(_line(outcome))
+                output.say(_line(outcome))
     if as_json:
         click.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
@@ -58,7 +58,7 @@ def check(  # noqa: PLR0917 - Click passes one value an option
         output.error(f"not ready to archive: {names} failed; do what is said there, then check again", code)
         raise click.exceptions.Exit(code)
     if archive and not as_json:
-        click.echo(f"Ready: ndvi-archive convert {shlex.quote(continent)} --archive {shlex.quote(archive)}")
+        output.say(f"Ready: ndvi-archive convert {shlex.quote(continent)} --archive {shlex.quote(archive)}")
 
 
 def _line(outcome: Outcome) -> str:
@@ -68,5 +68,5 @@ def _line(outcome: Outcome) -> str:
         sign.encode(encoding)
     except UnicodeEncodeError:
         sign = f"{outcome.state:7}"
-    line = printable(f"{sign} {outcome.check:9} {outcome.told}")
+    line = f"{sign} {outcome.check:9} {outcome.told}"
     return line.encode(encoding, "replace").decode(encoding)

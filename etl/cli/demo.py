@@ -70,7 +70,7 @@ def demo(output: Output, archive: str, progress: bool) -> None:
                 with output.progress(bar=progress) as show:
                     convert(job, report, show)
                 output.result(report.summary(), report.to_json())
-    click.echo(how_to_go_on(archive))
+    output.say(how_to_go_on(archive))
 
 
 def how_to_go_on(archive: str) -> str:

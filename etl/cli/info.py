@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from etl.cli.options import archive_option, continent_argument, json_option, option
-from etl.cli.output import Output, printable
+from etl.cli.output import Output
 from etl.errors import IncompatibleError
 from etl.load.absent import no_archive, no_continent
 from etl.load.continents import continent_folders
@@ -21,6 +21,7 @@ from etl.load.runs import runs
 from etl.load.series import committed_series
 from etl.load.stores import Store, open_store
 from etl.report import ODDITIES, ago, frames, size
+from etl.text import one_line
 
 
 @click.command(epilog="Example: ndvi-archive info --archive /data/ndvi")
@@ -53,7 +54,7 @@ def info(output: Output, archive: str, continent: str | None, with_gaps: bool, a
     if as_json or output.as_json:
         click.echo(json.dumps(figures, indent=2, default=_of_gap))
     elif figures:
-        click.echo("\n\n".join("\n  ".join(_lines(each)) for each in figures))
+        output.say("\n\n".join("\n  ".join(_lines(each)) for each in figures))
     for other in damaged[1:]:
         output.error(str(other), other.exit_code)
     if damaged:
@@ -100,7 +101,7 @@ def _lines(figures: Mapping[str, Any]) -> list[str]:
     if figures["frames"]:
         lines = _lines_of_frames(figures)
     else:
-        lines = [f"{printable(str(figures['continent']))}: nothing is archived yet"]
+        lines = [f"{figures['continent']}: nothing is archived yet"]
     if figures["last_run"] is not None:
         lines.append(_line_of_run(figures["last_run"]))
     if figures["rebuilding"]:
@@ -140,5 +141,5 @@ def _line_of_run(run: Mapping[str, Any]) -> str:
     did += "".join(f", {len(names)} {kind}" for kind, names in odd if isinstance(names, list) and names)
     if run.get("exit_code") == 0:
         return f"last run {when}: {did}"
-    why = printable(" ".join(str(run.get("error") or "it did not say why").split()))
+    why = one_line(str(run.get("error") or "it did not say why"))
     return f"last run {when}: failed with code {run.get('exit_code')}, {did}; {why}"

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from etl.cli.options import dry_run_option, endpoint_option, option, report_option
-from etl.cli.output import Output, printable
+from etl.cli.output import Output
 from etl.config import MOST_AT_ONCE, ConfigError, load_config
 from etl.errors import ArchiveError, SomeFailedError, StorageError, UsageError
 from etl.load.continents import check_root
@@ -82,7 +82,7 @@ def nightly(  # noqa: PLR0917 - Click passes one value an option
     started = datetime.now(UTC)
     night = Night(
         config,
-        lambda line: click.echo(printable(line), err=True),
+        lambda line: output.say(line, err=True),
         _global_options(context),
         as_json=output.as_json,
         dry_run=dry_run,
@@ -155,7 +155,7 @@ def _line(outcome: Outcome) -> str:
         newest = datetime.fromisoformat(report["newest_time"])
         stale = ", nothing new for longer than allowed" if report.get("stale") else ""
         told.append(f"newest {newest:%Y-%m-%d %H:%M} UTC, {ago(newest)}{stale}")
-    return printable(f"{outcome.continent}: {'; '.join(told)}")
+    return f"{outcome.continent}: {'; '.join(told)}"
 
 
 def _total(outcomes: Sequence[Outcome], *, dry_run: bool) -> str:

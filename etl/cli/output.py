@@ -1,5 +1,6 @@
 """What the program tells: log lines and errors on standard error, results on standard output."""
 
+import io
 import logging
 import sys
 import time
@@ -19,6 +20,7 @@ from rich.text import Text
 
 from etl.errors import ArchiveError
 from etl.report import Progress, duration, json_line
+from etl.text import one_line, printable
 
 log = logging.getLogger("etl")
 
@@ -27,7 +29,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Output:
-    """Where the program's words go.
+    """Where the program's words go; text from outside is made fit to be shown here, and nowhere else.
 
     Attributes:
         as_json: log lines and results are JSON objects, one a line.
@@ -37,6 +39,9 @@ class Output:
         self.as_json = False
         self._verbosity = 0
         self._console = Console(stderr=True)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Else a letter that a terminal's encoding lacks would end the program.
+            sys.stdout.reconfigure(errors="backslashreplace")
 
     def configure(self, verbosity: int, *, as_json: bool) -> None:
         """Set up logging.
@@ -47,8 +52,8 @@ class Output:
         """
         self.as_json = as_json
         self._verbosity = verbosity
-        # Else Python's own warnings would be lines of text among the objects.
-        logging.captureWarnings(as_json)
+        # Python's own warnings, and those of libraries, are lines of this log.
+        logging.captureWarnings(capture=True)
         if as_json:
             handler: logging.Handler = logging.StreamHandler(sys.stderr)
             handler.setFormatter(_JsonFormatter())
@@ -65,6 +70,7 @@ class Output:
             formatter.converter = time.gmtime
             handler.setFormatter(formatter)
         handler.addFilter(_make_printable)
+        logging.lastResort = handler
         for logger in (log, logging.getLogger("py.warnings")):
             logger.handlers = [handler]
             logger.setLevel(logging.ERROR if verbosity < -1 else _LEVELS.get(verbosity, logging.DEBUG))
@@ -72,11 +78,18 @@ class Output:
 
     def result(self, text: str, as_json: str) -> None:
         """Print what the command was asked for, in the format in force."""
-        click.echo(as_json if self.as_json else text)
+        if self.as_json:
+            click.echo(as_json)
+        else:
+            self.say(text)
+
+    def say(self, text: str, *, err: bool = False) -> None:
+        """Print text on standard output, or on standard error."""
+        click.echo(printable(text), err=err)
 
     def error(self, text: str, exit_code: int = 1) -> None:
         """Print why the program ends, on one line; with `-vv` the traceback of the present exception too."""
-        line = printable(" ".join(text.split()))
+        line = one_line(text)
         if self.as_json:
             fields: dict[str, object] = {"exit_code": exit_code}
             if self._verbosity >= 2 and sys.exc_info()[0]:
@@ -84,8 +97,8 @@ class Output:
             log.error("%s", line, extra={"event": "error", "fields": fields})
             return
         if self._verbosity >= 2 and sys.exc_info()[0]:
-            traceback.print_exc()
-        click.echo(f"Error: {line}", err=True)
+            self.say(traceback.format_exc(), err=True)
+        self.say(f"Error: {line}", err=True)
 
     @contextmanager
     def errors_told(self) -> Iterator[None]:
@@ -107,7 +120,7 @@ class Output:
         if not bar or self.as_json or not self._console.is_terminal or self._verbosity < 0:
             yield _progress_lines()
             return
-        name = TextColumn("{task.description}")
+        name = TextColumn("{task.description}", markup=False)
         columns = (name, BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
         shown = ProgressBar(*columns, console=self._console)
         task = shown.add_task("frames", total=None)
@@ -125,13 +138,10 @@ class Output:
             shown.stop()
 
 
-def printable(text: str) -> str:
-    """The text without control characters: what servers say must not control a terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
 def _make_printable(record: logging.LogRecord) -> bool:
-    record.msg, record.args = printable(record.getMessage()), ()
+    record.msg, record.args = one_line(record.getMessage()), ()
+    if record.exc_info and record.exc_info[0]:
+        record.exc_text = printable("".join(traceback.format_exception(*record.exc_info)))
     return True
 
 

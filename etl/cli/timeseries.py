@@ -16,7 +16,7 @@ from etl.analysis.table import as_csv, as_text, rows_of
 from etl.analysis.timeseries import timeseries as compute
 from etl.analysis.whole_files import check_writable, write_whole
 from etl.cli.options import json_option, option, progress_option
-from etl.cli.output import Output, printable
+from etl.cli.output import Output
 from etl.cli.selecting import selection_options
 from etl.errors import UsageError
 from etl.report import json_line
@@ -85,7 +85,7 @@ def timeseries(  # noqa: PLR0917 - Click passes one value an option
     if csv_file == _STDOUT:
         click.echo(as_csv(series), nl=False)
     else:
-        click.echo(_json(series, selection) if as_json else _text(series, csv_file, plot_file))
+        output.say(_json(series, selection) if as_json else _text(series, csv_file, plot_file))
 
 
 def _check(csv_file: Path | None, plot_file: Path | None, *, as_json: bool) -> None:
@@ -110,8 +110,9 @@ def _text(series: xr.Dataset, csv_file: Path | None, plot_file: Path | None) -> 
     parts = [] if csv_file else [as_text(series)]
     if csv_file or sys.stdout.isatty():
         bars = BARS if sys.stdout.encoding.lower() in {"utf-8", "utf8"} else PLAIN_BARS
-        title = printable(series.attrs["title"])
-        parts.append(f"{title}\n{sparklines(series, shutil.get_terminal_size().columns, bars)}")
+        parts.append(
+            f"{series.attrs['title']}\n{sparklines(series, shutil.get_terminal_size().columns, bars)}"
+        )
     written = [str(path) for path in (csv_file, plot_file) if path]
     if written:
         parts.append(f"written to {' and '.join(written)}")

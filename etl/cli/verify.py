@@ -17,7 +17,7 @@ from etl.cli.options import (
     option,
     progress_option,
 )
-from etl.cli.output import Output, printable
+from etl.cli.output import Output
 from etl.cli.service import api_url_option, token_file_option
 from etl.errors import IncompatibleError
 from etl.load.stores import open_store
@@ -85,7 +85,7 @@ def verify(  # noqa: PLR0917 - Click passes one value an option
     if as_json or output.as_json:
         click.echo(json.dumps(_figures(archive, task, audits, catalog), default=str))
     else:
-        click.echo("\n".join(printable(line) for line in _lines(task, audits, catalog)))
+        output.say("\n".join(_lines(task, audits, catalog)))
     count = len(catalog.findings) + sum(len(each.verdict.findings) for each in audits)
     errors = [each.error for each in audits if each.error]
     for error in errors if count else errors[1:]:

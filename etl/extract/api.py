@@ -16,6 +16,7 @@ from etl.errors import LoginError, ServiceError, UsageError
 from etl.extract.auth import TokenSource
 from etl.extract.frame import FrameEntry, Scale
 from etl.extract.http import HttpClient, without_query
+from etl.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -282,5 +283,5 @@ def _explanation(body: bytes) -> str:
         text = str(answer.get("detail") or answer.get("message") or answer.get("error") or "")
     except (ValueError, AttributeError):
         text = re.sub("<[^>]*>", " ", text)
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return f": {line[:200]}" if line else ""
+    line = one_line(text)[:200]
+    return f": {line}" if line else ""

@@ -92,7 +92,7 @@ def test_a_failed_last_run_says_why(europe_of: LocalFolder) -> None:
     keep(europe_of, archived=1, exit_code=4, error="the stream\nends at \x1b[31mframe 7")
 
     (line,) = [line for line in lines(europe_of.root) if "last run" in line]
-    assert line.endswith("failed with code 4, 1 frame archived; the stream ends at �[31mframe 7")
+    assert line.endswith("failed with code 4, 1 frame archived; the stream ends at \\x1b[31mframe 7")
 
 
 def test_a_continent_whose_runs_all_failed_is_told(archive: Path) -> None:

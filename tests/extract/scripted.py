@@ -15,6 +15,7 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    reason: str | None = None
 
 
 Script = Callable[[str, str | None], Answer]
@@ -28,7 +29,7 @@ def scripted(script: Script) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answer = script(self.path, self.headers.get("Range"))
-            self.send_response(answer.status)
+            self.send_response(answer.status, answer.reason)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.end_headers()
