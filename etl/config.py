@@ -38,6 +38,12 @@ One that hangs is over before the next night, with hours left for the others; on
 the first nights of a new archive, goes on in the next night.
 """
 
+LARGEST_FILE = 1 << 16
+"""Bytes that a configuration may have: a hundred continents with every option take less."""
+
+LONGEST_LINE = 1 << 12
+"""Letters of a line, as many as of a path; a dotted key as long takes 0.2 s, one of 64 KiB 40 s."""
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SECRET = re.compile("pass|pasw|token|secret|credential|user|api_?key", re.IGNORECASE)
 _NO_SECRETS = (
@@ -243,7 +249,7 @@ def load_config(path: Path) -> Config:
         ConfigError: It cannot be read, or something in it cannot be used; all of that is told at once.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(_text(path))
     except OSError as error:
         raise ConfigError(path, [f"cannot be read: {error.strerror}"], "check --config") from None
     except UnicodeDecodeError:
@@ -263,6 +269,18 @@ def load_config(path: Path) -> Config:
     if problems:
         raise ConfigError(path, problems)
     return config
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise ConfigError(path, [f"is larger than {LARGEST_FILE} bytes"])
+    text = data.decode().replace("\r\n", "\n").replace("\r", "\n")
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > LONGEST_LINE:
+            raise ConfigError(path, [f"line {number} is longer than {LONGEST_LINE} letters"])
+    return text
 
 
 def _shared_folders(document: Mapping[str, Any]) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """The configuration of nightly runs: what it may hold, and how it tells what it may not."""
 
 import math
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -233,6 +235,37 @@ def test_what_is_no_toml_is_told_with_its_place(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "archive = 'a'\nlayout = flat\n")
 
     assert problem == "is not TOML: Invalid value (at line 2, column 10)"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a" + ".a" * 50_000 + " = 1", "is larger than 65536 bytes"),
+        ("archive = 'a'\na" + ".a" * 5_000 + " = 1", "line 2 is longer than 4096 letters"),
+        ("archive = 'a'\ra" + ".a" * 5_000 + " = 1", "line 2 is longer than 4096 letters"),
+    ],
+    ids=["file", "line", "old ends of lines"],
+)
+def test_what_would_take_too_long_to_read_is_not_read(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems(tmp_path, text) == (problem,)
+
+
+def test_what_is_read_takes_no_more_than_seconds_and_memory_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "dots.toml"
+    path.write_text("".join(f"k{line:02}" + ".a" * 2040 + " = 1\n" for line in range(15)))
+    program = f"""
+import resource
+from pathlib import Path
+from etl.config import ConfigError, load_config
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+resource.setrlimit(resource.RLIMIT_DATA, (1 << 29, 1 << 29))
+try:
+    load_config(Path({str(path)!r}))
+except ConfigError as error:
+    print(error)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "17 errors" in ended.stdout
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from shapely.geometry.base import BaseGeometry
 from etl.errors import UsageError
 
 _REMEDY = "give a GeoJSON file of polygons, or of one point, in longitude and latitude"
+_LARGEST_FILE = 1 << 26
+"""Bytes of a file: the coasts of a continent at a scale of 1 : 1,000,000 take less."""
+
 _COLLECTIONS = {"FeatureCollection": "features", "GeometryCollection": "geometries"}
 
 
@@ -47,7 +50,10 @@ def read_shape(path: Path) -> BaseGeometry:
 
 def _document(path: Path) -> object:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+        if len(data) > _LARGEST_FILE:
+            raise UsageError(f"{path} is larger than {_LARGEST_FILE} bytes", "simplify its polygons")
         document: object = from_json(data.decode(json.detect_encoding(data)), allow_inf_nan=False)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "check the path") from None

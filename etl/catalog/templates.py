@@ -24,6 +24,9 @@ PLACEHOLDERS = (
 )
 """The placeholders that a collection's template can have; a catalog's has none."""
 
+_LARGEST_FILE = 1 << 20
+"""Bytes of a template; most have 3,000."""
+
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 _REMEDY = "correct it; the one that comes with the program is an example"
 
@@ -137,7 +140,11 @@ def check_templates(folder: Path | None = None) -> None:
 def _read(source: Path) -> object:
     """The JSON value of a file, which can be written again."""
     try:
-        text = source.read_text("utf-8-sig")
+        with source.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+        if len(data) > _LARGEST_FILE:
+            raise UsageError(f"the template {source} is larger than {_LARGEST_FILE} bytes", _REMEDY)
+        text = data.decode("utf-8-sig")
         if not text.strip():
             raise UsageError(f"the template {source} is empty", _REMEDY)
         document: object = from_json(text, allow_inf_nan=False)

@@ -29,7 +29,8 @@ DEFAULT_MAX_PIXELS = 1 << 27
 _QUERY_DATE = "%Y%m%dT%H%M"
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(minutes=2)
-_LONGEST_ANSWER = 1 << 24
+_LONGEST_ANSWER = 1 << 23
+"""Bytes of an answer: more than 50,000 frames, 75 years of two a day."""
 _TOKEN = re.compile(rb"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
 """What looks like a JSON Web Token: three parts in base64."""
 

@@ -13,6 +13,13 @@ from etl.extract.address import Address
 from etl.extract.http import HttpClient, without_query
 
 _LONGEST_PLAYLIST = 1 << 22
+"""Bytes of a playlist."""
+
+_MOST_LINES = 1 << 16
+"""Lines of a playlist: twenty years of two frames a day in segments of a frame each, four lines a segment."""
+
+_MOST_VARIANTS = 1000
+"""Variants and their renditions in a playlist, all of which are compared with each other."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,16 @@ def read_playlist(client: HttpClient, address: Address | str, size: tuple[int, i
 def _load(client: HttpClient, address: Address) -> m3u8.M3U8:
     response, text = client.whole(address.get, _LONGEST_PLAYLIST)
     with _well_formed(address.url):
-        return m3u8.loads(text.decode(), uri=response.url)
+        content = text.decode()
+        if len(content.splitlines()) > _MOST_LINES:
+            raise _too_long(address, f"{_MOST_LINES} lines")
+        if content.count("#EXT-X-STREAM-INF") + content.count("#EXT-X-MEDIA:") > _MOST_VARIANTS:
+            raise _too_long(address, f"{_MOST_VARIANTS} variants")
+        return m3u8.loads(content, uri=response.url)
+
+
+def _too_long(address: Address, limit: str) -> ServiceError:
+    return ServiceError(f"the playlist {address.name} has more than {limit}", "report it to the service")
 
 
 @contextmanager

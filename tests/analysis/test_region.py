@@ -46,6 +46,14 @@ def collection(*geometries: object) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": [feature(geometry) for geometry in geometries]}
 
 
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.geojson"
+    with path.open("wb") as file:
+        file.truncate((1 << 26) + 1)
+    with pytest.raises(UsageError, match="is larger than 67108864 bytes; simplify its polygons"):
+        read_geojson(path)
+
+
 def saved(folder: Path, document: object) -> Path:
     path = folder / "fields.geojson"
     path.write_bytes(document if isinstance(document, bytes) else json.dumps(document).encode())

@@ -73,6 +73,12 @@ def test_a_template_that_cannot_be_used_is_named(tmp_path: Path, text: str, reas
     assert str(tmp_path / "collection.json") in str(error.value)
 
 
+def test_a_template_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    folder = write(tmp_path, " " * (1 << 20) + "{}")
+    with pytest.raises(UsageError, match="is larger than 1048576 bytes"):
+        load_template("collection.json", folder)
+
+
 def test_a_template_that_is_no_utf_8_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "collection.json").write_bytes(json.dumps(TEXTS).encode("utf-16"))
     with pytest.raises(UsageError, match=r"collection\.json is not UTF-8 text; save it as UTF-8$"):

@@ -373,6 +373,12 @@ def test_a_token_that_has_expired_is_read_again_once(
     assert [request.status for request in traffic()] == [200, 401, 200]
 
 
+def test_an_answer_that_is_too_long_is_refused(europe: StandIn, tmp_path: Path) -> None:
+    europe.faults.metadata = lambda body: "[" + "{}," * 2_800_000 + "{}]"
+    with pytest.raises(ServiceError, match="/Europe answered more than 8388608 bytes; check that this is"):
+        in_file(europe, tmp_path / "token").listing("Europe", None, None)
+
+
 def test_a_new_token_that_is_refused_too_is_told(europe: StandIn, traffic: Traffic, tmp_path: Path) -> None:
     api = in_file(europe, tmp_path / "token")
     api.listing("Europe", None, None)

@@ -75,6 +75,29 @@ def test_ranges_go_on_where_the_one_before_ends() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("#EXTM3U\n" + "#EXTINF:1,\na\n" * 290_000, "65536 lines"),
+        ("#EXTM3U\n" + "#EXT-X-DISCONTINUITY\u2028" * 70_000, "65536 lines"),
+        ("#EXTM3U\n" + "#EXT-X-STREAM-INF:BANDWIDTH=1\na\n" * 1001, "1000 variants"),
+        ("#EXTM3U\n" + '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="b"\n' * 1001, "1000 variants"),
+    ],
+    ids=["segments", "other lines", "variants", "renditions"],
+)
+def test_a_playlist_that_is_too_long_is_refused(text: str, limit: str) -> None:
+    assert f"/video/list.m3u8 has more than {limit}" in refused(text)
+
+
+def test_a_playlist_that_has_too_many_bytes_is_refused() -> None:
+    assert "/video/list.m3u8 answered more than 4194304 bytes" in refused("#" * (1 << 22 | 1))
+
+
+def test_a_playlist_may_have_twenty_years_of_segments() -> None:
+    lines = "#EXTINF:0.04,\n#EXT-X-BYTERANGE:1000@0\n#EXT-X-PROGRAM-DATE-TIME:2021-03-01T00:00:00Z\n1.ts\n"
+    assert len(playlist("#EXTM3U\n" + lines * 14_600)) == 14_600
+
+
+@pytest.mark.parametrize(
     "address",
     [
         "file:///etc/hostname",
