@@ -3,9 +3,10 @@
 
 Every archive begins with nothing. Real processes of `ndvi-archive convert` fill it from the stand-in of the
 service, over HTTP, while they are killed, the network fails, tokens and addresses expire, the stream stalls,
-is cut or grows, the disk is full, and others run at the same instant; then it is rebuilt under the same
-faults. Each run goes on by itself where the one before ended. All the time another process reads the archive
-and compares what it sees with a reference that was made in peace; so does the end of each archive.
+is cut or grows, the disk is full, and others run or rebuild at the same time; then it is rebuilt under the
+same faults. Every fourth archive lies in a bucket whose listings lag. Each run goes on by itself where the one
+before ended. All the time another process reads the archive and compares what it sees with a reference that
+was made in peace; so does the end of each archive.
 
 Run it with the project's environment: .venv/bin/python scripts/soak.py --faults 500. The seed repeats the
 choice of faults; the moment at which a signal strikes differs from run to run.
@@ -30,7 +31,7 @@ import xarray as xr
 from soak_endings import Signalled, ending
 from soak_faults import PASSING, Fault, Lagging, Stage
 from soak_places import OUTDATED, ROOT, Folder, InBucket, Place, small_disk
-from soak_runs import PROGRAM, Ended, Runs
+from soak_runs import Ended, Runs
 from soak_streams import CONTAINERS, FRAMES, check_reference, streams
 
 from etl.demo.encoder import Container
@@ -210,12 +211,12 @@ class Soak:
         if not any(fault.login for fault in faults):
             variables["NDVI_ARCHIVE_TOKEN"] = service.issue_token()
         asked = len(service.requests)
-        command = [*PROGRAM, *before, "convert", "Europe", "--archive", place.address]
+        command = [*before, "convert", "Europe", "--archive", place.address]
         with Runs(command, variables, *after) as runs:
             for fault in faults:
                 fault.meanwhile(runs)
             hung = runs.finish()
-            codes = [process.returncode for process in runs.processes]
+            codes = [process.exitcode or 0 for process in runs.processes]
             err = runs.err()
         place.bury()
         self.tally.runs += len(codes)
@@ -244,7 +245,7 @@ class Soak:
             xr.testing.assert_identical(found, expected)
         except AssertionError as error:
             tally.wrong.append(f"{name}: {error}")
-        verify = [*PROGRAM, "verify", "--archive", place.address]
+        verify = [sys.executable, "-P", "-m", "etl.cli", "verify", "--archive", place.address]
         variables = {**os.environ, **place.variables}
         verified = subprocess.run(verify, env=variables, capture_output=True, text=True, check=False)
         if verified.returncode:

@@ -20,7 +20,7 @@ from soak_faults import (
 )
 from soak_pairs import Overtaken, Twice, TwiceWaiting
 from soak_places import OUTDATED, Place
-from soak_runs import Ended, Runs, pause, until
+from soak_runs import Ended, Runs, send, until
 
 
 class Deadline(Fault):
@@ -136,7 +136,7 @@ class Signalled(Fault):
         }.get(self._moment)
         self._watch = _Watch(stage.place, keys) if keys else None
         self._delay = {
-            "starting": dice.uniform(0.0, 1.5),
+            "starting": dice.uniform(0.0, 0.2),
             "working": dice.uniform(0.0, 0.8),
             "committing": dice.uniform(0.0, 0.006),
             "publishing": dice.uniform(0.0, 0.02),
@@ -153,9 +153,8 @@ class Signalled(Fault):
     def meanwhile(self, runs: Runs) -> None:
         process = runs.processes[0]
         until(process, self._is_come, self.stage.place.poll if self._watch else 0.001)
-        pause(process, self._delay)
-        if process.poll() is None:
-            process.send_signal(self._signal)
+        process.join(self._delay)
+        send(process, self._signal)
 
     def happened(self, ended: Ended) -> int:
         return int(ended.codes[0] in self.codes)

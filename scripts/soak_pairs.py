@@ -2,12 +2,11 @@
 
 # ruff: noqa: D102 - the kind of a fault says what it is; its methods are those of `Fault`
 
-import os
 import signal
 from dataclasses import replace
 
 from soak_faults import Fault, Stage
-from soak_runs import Ended, Program, Runs, until
+from soak_runs import Ended, Runs, is_stopped, send, until
 
 _WAITING = "waiting up to 100 s for"
 _WAIT = ("--wait", "100")
@@ -69,14 +68,14 @@ class Overtaken(Fault):
         stage, first = self.stage, runs.processes[0]
         until(first, self._is_reading, stage.place.poll)
         grown = stage.service.streams["Europe"]
-        if self._is_stopped(first):
+        # Without a lease it is about to end, and the other one does not have to wait.
+        if send(first, signal.SIGSTOP) and is_stopped(first) and stage.place.read("europe/.lease"):
             stage.service.streams["Europe"] = replace(grown, images=grown.images[: self._listed])
         second = runs.start(*self._second)
         until(second, lambda: _WAITING in runs.err(), 0.01)
         stage.service.streams["Europe"] = grown
-        first.send_signal(self._end)
-        if self._end is signal.SIGKILL:
-            first.wait()
+        if send(first, self._end) and self._end is signal.SIGKILL:
+            first.join()
             stage.place.bury()
 
     def happened(self, ended: Ended) -> int:
@@ -90,12 +89,3 @@ class Overtaken(Fault):
     def _is_reading(self) -> bool:
         """Whether the stream is asked for, which is done while the lease is held."""
         return any(r.path.startswith("/streams/") for r in self.stage.service.requests[self._asked :])
-
-    def _is_stopped(self, process: Program) -> bool:
-        """Let the first run stand still; whether it does, and holds the lease."""
-        process.send_signal(signal.SIGSTOP)
-        if process.returncode is not None:
-            return False
-        state = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        is_stopped = state is not None and state.si_code == os.CLD_STOPPED
-        return is_stopped and self.stage.place.read("europe/.lease") != b""

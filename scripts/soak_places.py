@@ -108,7 +108,7 @@ class InBucket(Place):
     """A prefix of a bucket; programs reach it by the proxy, readers directly."""
 
     commits = (8, 13, 21)
-    most = 8
+    most = 12
     poll = 0.02
 
     def __init__(self, name: str, server: str, proxy: str) -> None:

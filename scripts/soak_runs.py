@@ -1,23 +1,23 @@
 """Processes of the program in scripts/soak.py, and how they end."""
 
 import os
-import subprocess
-import sys
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from tempfile import TemporaryFile
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from types import TracebackType
 
 from etl.demo.service import Request
+from tests.forked import started
 
 PATIENCE = 120.0
 """Seconds after which a process counts as hung."""
 
-PROGRAM = (sys.executable, "-P", "-m", "etl.cli")
-
-Program = subprocess.Popen[bytes]
+Program = ForkServerProcess
 
 
 @dataclass(frozen=True)
@@ -50,37 +50,29 @@ class Runs(AbstractContextManager["Runs"]):
         self.options = options
         self.processes: list[Program] = []
         self._command, self._variables = command, variables
-        self._err = TemporaryFile()  # noqa: SIM115 - closed when the block ends
+        self._folder = TemporaryDirectory()
+        self._err = Path(self._folder.name, "err")
         self.start(*options)
 
     def start(self, *options: str) -> Program:
         """Start a process."""
-        process = subprocess.Popen(
-            [*self._command, *options],
-            env={**os.environ, **self._variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._err,
-        )
+        process = started(*self._command, *options, variables=self._variables, err=self._err)
         self.processes.append(process)
         return process
 
     def err(self) -> str:
         """What all of them have written to standard error."""
-        # The place to write at is shared with the processes, and stays where it is.
-        size = os.fstat(self._err.fileno()).st_size
-        return os.pread(self._err.fileno(), size, 0).decode(errors="replace")
+        return self._err.read_text(errors="replace") if self._err.exists() else ""
 
     def finish(self) -> int:
         """Wait for all of them; kill those that hang, and return how many these were."""
         hung = 0
         for process in self.processes:
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
+            process.join(PATIENCE)
+            if process.exitcode is None:
                 hung += 1
                 process.kill()
-                process.wait()
+                process.join()
         return hung
 
     def __exit__(
@@ -88,20 +80,34 @@ class Runs(AbstractContextManager["Runs"]):
     ) -> None:
         for process in self.processes:
             process.kill()
-            process.wait()
-        self._err.close()
+            process.join()
+        self._folder.cleanup()
 
 
 def until(process: Program, is_come: Callable[[], object], poll: float) -> None:
     """Wait until something is so, or the process ends."""
     end = monotonic() + PATIENCE
-    while process.poll() is None and not is_come() and monotonic() < end:
-        pause(process, poll)
+    while process.exitcode is None and not is_come() and monotonic() < end:
+        process.join(poll)
 
 
-def pause(process: Program, seconds: float) -> None:
-    """Wait for some time, or until the process ends."""
+def send(process: Program, number: signal.Signals) -> bool:
+    """Send a signal to a process, if it has not ended."""
+    if process.exitcode is None and process.pid:
+        os.kill(process.pid, number)
+        return True
+    return False
+
+
+def is_stopped(process: Program) -> bool:
+    """Wait until a process that was sent SIGSTOP stands still; False where it has ended."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    until(process, lambda: _state(stat) == "T", 0.001)
+    return process.exitcode is None
+
+
+def _state(stat: Path) -> str:
     try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return
+        return stat.read_text().rpartition(") ")[2][:1]
+    except FileNotFoundError:
+        return ""

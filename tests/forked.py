@@ -5,6 +5,7 @@ They are processes like any other: with their own memory, killed by the kernel a
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
@@ -56,6 +57,8 @@ def started(
 def _run(arguments: list[str], environment: dict[str, str], folder: Path, out: Path, err: Path) -> None:
     from etl.cli import main  # noqa: PLC0415 - this module is imported where the program is not wanted
 
+    # Multiprocessing makes an error of it, where an interpreter ends by the signal.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
