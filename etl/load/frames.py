@@ -1,14 +1,14 @@
 """Frames into the storage: their objects alone, which nobody sees until a commit says that they are there."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
 from etl.errors import IncompatibleError
 from etl.extract.frame import Frame, FrameEntry
-from etl.load.encoding import frame_keys
+from etl.load.encoding import frame_folder, frame_keys
 from etl.load.inventory import Inventory
 from etl.load.pyramid import PyramidEncoder, rows_of
 from etl.load.stores import Store
@@ -142,14 +142,18 @@ class FrameWriter:
             for target, source in zip(ours, theirs, strict=True)
         }
 
-    def clear(self, positions: Iterable[int]) -> None:
-        """Remove what earlier runs left at some positions."""
-        self._store.remove(
-            f"{self.group}/{name}/{key}"
-            for position in positions
-            for name, document in self.arrays.items()
-            for key in frame_keys(document, position)
-        )
+    def clear(self, positions: range) -> None:
+        """Remove what earlier runs left at some positions, and what a listing shows behind them."""
+        left: set[str] = set()
+        for name, document in self.arrays.items():
+            array = f"{self.group}/{name}/"
+            left |= {f"{array}{key}" for position in positions for key in frame_keys(document, position)}
+            parent = array + frame_folder(document, 0).removesuffix("0/")
+            for key in self._store.keys(parent):
+                position = key.removeprefix(parent).partition("/")[0]
+                if position.isdecimal() and int(position) >= positions.stop:
+                    left.add(key)
+        self._store.remove(sorted(left))
 
     @property
     def _encoder(self) -> PyramidEncoder:
