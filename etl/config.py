@@ -34,8 +34,8 @@ MOST_AT_ONCE = 16
 DEFAULT_DEADLINE = 12 * 3600.0
 """Seconds that one run of one continent may take where no `deadline` is set.
 
-One that hangs is over before the next night, with hours left for the others; one that has more to do, as in
-the first nights of a new archive, goes on in the next night.
+One that hangs is over before the next night, unless its verification hangs too; one that has more to do, as
+in the first nights of a new archive, goes on in the next night.
 """
 
 LARGEST_FILE = 1 << 16

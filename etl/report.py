@@ -42,7 +42,7 @@ ODDITIES = {
 
 _REBUILT = ODDITIES | {
     "late": "late, taken by the rebuild",
-    "republished": "published anew with other values, taken by the rebuild",
+    "republished": "published again with other values, taken by the rebuild",
     "renumbered": "with another number in the stream, taken by the rebuild",
 }
 _DROPPED = "no longer listed by the service, dropped"

@@ -179,7 +179,7 @@ def _compare(
 
 
 def _texts(found: Document, plain: Document, fields: type[Catalog]) -> Document:
-    """What people wrote of a document: the fields and parts of fields that a document without texts lacks."""
+    """The texts of a document: the fields and parts of fields that one without texts lacks."""
     own = {
         name: value
         for name, value in found.items()

@@ -121,7 +121,7 @@ def _check_documents(versions: Versions, verdict: Verdict) -> dict[str, int]:
     # A run that gives new texts to all of these has only the collection left to write.
     below = [*items, *(month_key(inventory.folder, month) for month in months(inventory))]
     if not verdict.findings and not any(there[key] in (shown.get(key), most[key]) for key in below):
-        what = "has other texts than its items; the next run of convert writes it anew"
+        what = "has other texts than its items; the next run of convert writes it again"
         verdict.found("catalog", what, f"{inventory.folder}/{COLLECTION}")
     return items
 

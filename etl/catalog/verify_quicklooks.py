@@ -17,7 +17,7 @@ from etl.errors import IncompatibleError
 from etl.load.inventory import Inventory
 from etl.load.verify.findings import Verdict
 
-MISSING = "is missing; the next run of convert writes it anew"
+MISSING = "is missing; the next run of convert writes it again"
 REMEDY = "remove it, then run convert"
 """How what is derived, and damaged, is made anew."""
 

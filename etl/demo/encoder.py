@@ -52,7 +52,7 @@ class Encoding:
     """How hard HEVC's encoder tries, as x265 names it."""
     lossless: bool = False
     full_range: bool = True
-    """What the stream says of its samples; the codes are the same either way."""
+    """The range that the stream names; the codes are the same either way."""
     picture_hash: PictureHashKind | None = None
     """HEVC only: every picture carries such a hash of its samples."""
     segment_seconds: float = 2.0

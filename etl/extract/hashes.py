@@ -73,7 +73,7 @@ class PictureHashes:
         if packet.is_keyframe:
             self._are_carried = found is not None
         elif self._are_carried != (found is not None):
-            raise DamagedError("it is damaged (a picture without the hash that others around it carry)")
+            raise DamagedError("it is damaged (only one of a picture and its key frame carries a hash)")
         return found
 
     def _find(self, data: bytes) -> PictureHash | None:

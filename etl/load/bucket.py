@@ -9,7 +9,7 @@ before the lease they began under could.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -153,7 +153,13 @@ class Bucket:
         for first in range(0, len(paths), _REMOVED_AT_ONCE):
             removed = paths[first : first + _REMOVED_AT_ONCE]
             self._confirm(removed)
-            self._told("remove", removed[0], partial(obstore.delete, self._store, removed))
+            try:
+                self._told("remove", removed[0], partial(obstore.delete, self._store, removed))
+            except FileNotFoundError:
+                # Some storages refuse the removal of an object that is not there.
+                for key in removed:
+                    with suppress(FileNotFoundError):
+                        self._told("remove", key, partial(obstore.delete, self._store, key))
             self._forget(*removed)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
@@ -307,7 +313,7 @@ class Bucket:
         return self._unless_missing(key, lambda: obstore.head(self._store, key))
 
     def _is_there(self, key: str) -> bool:
-        # HEAD does not tell a missing bucket from a missing object.
+        # HEAD does not distinguish a missing bucket from a missing object.
         return self._head(key) is not None or self.get(key) is not None
 
     def _level(self, prefix: str) -> "ListResult[Sequence[ObjectMeta]]":
@@ -357,7 +363,7 @@ class Bucket:
 def _each(
     call: Callable[[Item], Result], items: Iterable[Item], at_once: int = _MANY_AT_ONCE
 ) -> list[Result]:
-    """What a call returns for each of some items, a few calls being under way at a time."""
+    """The results of a call for each item; a few calls run at a time."""
     with ThreadPoolExecutor(at_once) as pool:
         # Exhausted, so that the first error is raised; calls that have not begun are then left out.
         return list(pool.map(call, items))

@@ -108,19 +108,19 @@ def finish_replacing(store: Store, folder: str) -> bool:
     try:
         ready = json.loads(store.get(f"{side_folder(folder)}/{_READY}") or b"")
         new: Keys = ready["keys"]
-        exchange, gone = ready["exchange"] is True, list(map(str, ready.get("gone", ())))
+        exchange, gone = ready["exchange"] is True, list(map(str, ready.get("gone", _documents(store, main))))
         if _keys_of(store, main) != new and _keys_of(store, side) != new:
             return False
     except (ValueError, LookupError, TypeError):
         return False
     if _keys_of(store, main) != new:
         _replace(store, folder, exchange=exchange)
-    # Of what the replaced group had and this one has not, such as levels.
+    # Of what the replaced group had and this one has not, such as overviews.
     known = _documents(store, main)
     store.remove(f"{main}/{name}/{ROOT}" for name in gone if name not in known)
     # The objects stay for those who opened it before, and nobody is led to them any more.
     remove_series_metadata(store, main)
-    # After an exchange it is that of the replaced group, which must not pass for a rebuild that was begun.
+    # After an exchange it is that of the replaced group, which must not pass for an unfinished rebuild.
     store.remove([f"{side}/{ROOT}"])
     # A removal may not outlast a power loss; done again after later commits, this would undo them.
     store.put(f"{side_folder(folder)}/{_READY}", b"")
@@ -235,7 +235,7 @@ def _purge(store: Store, folder: str) -> None:
 
 
 def _documents(store: Store, group: str) -> dict[str, dict[str, Any]]:
-    """What a group's root consolidates."""
+    """The metadata documents that a group's root consolidates, by name."""
     documents: dict[str, dict[str, Any]] = _document(store, f"{group}/{ROOT}")["consolidated_metadata"][
         "metadata"
     ]

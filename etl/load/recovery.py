@@ -96,7 +96,7 @@ def _following(inventory: Inventory, length: int) -> Inventory | None:
             if following.columns[name][:begun].tobytes() != values.tobytes():
                 return None
         for position in range(begun, length):
-            if not _has_levels_of(following, position, following.frame(position)):
+            if not has_overviews_of(following, position, following.frame(position)):
                 return None
     except IncompatibleError as error:
         log.info("%s", error)
@@ -104,7 +104,17 @@ def _following(inventory: Inventory, length: int) -> Inventory | None:
     return following
 
 
-def _has_levels_of(inventory: Inventory, position: int, values: NDArray[np.int16]) -> bool:
+def has_overviews_of(inventory: Inventory, position: int, values: NDArray[np.int16]) -> bool:
+    """Whether the archived overviews of a frame are those of its values.
+
+    Args:
+        inventory: the frames.
+        position: the frame's position.
+        values: its stored values, shape (rows, columns).
+
+    Raises:
+        IncompatibleError: An object of an overview is damaged.
+    """
     levels = levels_of(values, inventory.factors)
     return all(np.array_equal(inventory.frame(position, factor), level) for factor, level in levels.items())
 

@@ -241,6 +241,6 @@ class _Comparison:
 def _changed(entry: FrameEntry) -> StreamChangedError:
     return StreamChangedError(
         f"the video shows other pictures than those archived, {entry} among them: its numbering has"
-        " shifted, or it was published anew; nothing was appended",
-        "compare with ndvi-archive verify --against-source, then take all frames anew with --rebuild",
+        " shifted, or it was published again; nothing was appended",
+        "compare with ndvi-archive verify --against-source, then read all frames again with --rebuild",
     )

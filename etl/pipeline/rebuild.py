@@ -173,7 +173,7 @@ def _is_done(task: _Task, completed: Completed) -> bool:
 
 
 def _changes(task: _Task) -> bool:
-    """Whether the metadata alone tell that a rebuild would change archived frames, or let others in."""
+    """Whether the metadata alone show that a rebuild would change archived frames, or let others in."""
     plan, schema = task.plan, _schema(task, task.inventory.bits)
     frames = (plan.late, plan.republished, plan.renumbered, task.dropped)
     return any(frames) or not _is_alike(task.inventory, schema)

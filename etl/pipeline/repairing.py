@@ -5,21 +5,20 @@ Readers see nothing of it but frames that can be read again, so it need not wait
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 
-import numpy as np
-
-from etl.errors import IncompatibleError
+from etl.errors import IncompatibleError, LostError
 from etl.extract.api import Listing
 from etl.extract.frame import FrameEntry
+from etl.load.encoding import frame_keys
 from etl.load.frames import FrameWriter
 from etl.load.inventory import Inventory
 from etl.load.levels import arrays_of_frames
+from etl.load.recovery import has_overviews_of
 from etl.load.verify.chunks import fault_of_object, fault_of_shard, index_length
 from etl.pipeline.job import Run
 from etl.plan import Plan
 from etl.signals import deferred
-from etl.transform.overview import levels_of
 from etl.transform.packing import PackedFrame, pack
 
 log = logging.getLogger(__name__)
@@ -48,8 +47,9 @@ def repair(run: Run, listing: Listing, inventory: Inventory, plan: Plan) -> bool
     listed = {index[entry.time, entry.satellite]: entry for entry in plan.archived}
     others = {index[entry.time, entry.satellite] for entry in (*plan.republished, *plan.withdrawn)}
     count = len(listed) + len(others)
-    log.info(
-        "a rebuild has to wait for readers; damaged frames among %d are looked for and repaired in place",
+    log.warning(
+        "a rebuild has to wait for readers; damaged frames among %d are looked for and repaired in place;"
+        " --start and --end narrow that",
         count,
         extra={"event": "damage_looked_for", "fields": {"frames": count}},
     )
@@ -92,14 +92,17 @@ def _as_archived(
             yield position, _archived(inventory, position)
         except IncompatibleError:
             lost.append(position)
-    entries = [listed[position] for position in lost if position in listed]
-    with closing(run.service.frames(listing, entries)) as frames:
-        for position in lost:
-            frame = None
-            if position in listed:
-                with run.report.stage("extract"):
-                    frame = pack(next(frames))
-            yield position, frame if frame and _is_same(frame, inventory, position) else None
+    for position in lost:
+        frame = None
+        if position in listed:
+            # One that the stream has no more does not keep the others from being repaired.
+            with (
+                suppress(LostError),
+                run.report.stage("extract"),
+                closing(run.service.frames(listing, [listed[position]])) as frames,
+            ):
+                frame = pack(next(frames))
+        yield position, frame if frame and _is_same(frame, inventory, position) else None
 
 
 def _archived(inventory: Inventory, position: int) -> PackedFrame:
@@ -119,8 +122,7 @@ def _is_whole(inventory: Inventory, position: int) -> bool:
     if not all(_has_objects(inventory, name, position) for name in arrays_of_frames(inventory.documents)):
         return False
     try:
-        levels = levels_of(inventory.frame(position), inventory.factors).items()
-        return all(np.array_equal(inventory.frame(position, factor), level) for factor, level in levels)
+        return has_overviews_of(inventory, position, inventory.frame(position))
     except IncompatibleError:
         return False
 
@@ -128,10 +130,8 @@ def _is_whole(inventory: Inventory, position: int) -> bool:
 def _has_objects(inventory: Inventory, name: str, position: int) -> bool:
     """Whether the objects of an array's frame are there, none of them missing or cut off."""
     array = inventory.array(name)
-    sides = zip(array.shape[1:], (array.shards or array.chunks)[1:], strict=True)
-    for place in np.ndindex(*(-(-length // step) for length, step in sides)):
-        key = f"{inventory.group_key}/{name}/{array.metadata.encode_chunk_key((position, *place))}"
-        data = inventory.store.get(key)
+    for key in frame_keys(inventory.documents[name], position):
+        data = inventory.store.get(f"{inventory.group_key}/{name}/{key}")
         if data is None:
             return False
         if array.shards and fault_of_shard(array, len(data), data[-index_length(array) :]):

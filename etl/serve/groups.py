@@ -50,7 +50,21 @@ class Groups:
         if known is not None and _names(known.documents, key):
             return True
         known = await self._read(folder, known)
-        return known is not None and _names(known.documents, key)
+        if known is None:
+            return False
+        return _names(known.documents, key) or await self._is_ahead(folder, known, key)
+
+    async def _is_ahead(self, folder: str, known: _Known, key: str) -> bool:
+        """Whether an array's own metadata name an object; a commit writes them before the root."""
+        array, chunk = array_and_chunk(key)
+        if array not in known.documents or chunk == ROOT:
+            return False
+        part = await self._objects.read(f"{folder}/{GROUP}/{array}/{ROOT}")
+        try:
+            own = None if part is None else from_json(await contents(part))
+            return own is not None and _names({**known.documents, array: own}, key)
+        except (ValueError, LookupError, TypeError):
+            return False
 
     async def _read(self, folder: str, known: _Known | None) -> _Known | None:
         root = f"{folder}/{GROUP}/{ROOT}"

@@ -108,10 +108,14 @@ def test_wherever_a_rebuild_ends_the_next_one_does_what_was_asked_for_or_says_wh
     shutil.copytree(begun, whole)
     undisturbed = kind(whole)
     rebuild_in(undisturbed, service)
-    last = len(undisturbed.puts)
+    last, removals = len(undisturbed.puts), undisturbed.removals
     ready = max(n for n, (key, _) in enumerate(undisturbed.puts[:-1]) if key.endswith("/ready.json"))
     ends: list[dict[str, int]] = [{"refused_from": n} for n in range(ready - 1, last)]
-    ends = [*ends[:3], *ends[-2:], *({"removals_refused_from": n} for n in range(1, 5))]
+    ends = [
+        *ends[:3],
+        *ends[-2:],
+        *({"removals_refused_from": n} for n in (1, 2, removals - 2, removals - 1)),
+    ]
     codes: list[int] = []
     for number, end in enumerate(ends):
         place = archive.with_name(f"archive-{number}")

@@ -44,7 +44,7 @@ ALONG_TIME = (
 
 
 class WatchedFolder(LocalFolder):
-    """A folder that notes every object put, and that refuses all from one of them on."""
+    """A folder that notes every object put and counts removals, and that refuses all from one of them on."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class WatchedFolder(LocalFolder):
         after: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(root)
-        self._removals = 0
+        self.removals = 0
         self._removals_refused_from = removals_refused_from
         self.puts: list[tuple[str, int]] = []
         self._refused_from = refused_from
@@ -82,11 +82,11 @@ class WatchedFolder(LocalFolder):
             self._removed()
 
     def _refuse_removal(self, key: str) -> None:
-        if self._removals == self._removals_refused_from:
+        if self.removals == self._removals_refused_from:
             raise StorageError(f"removing {key} was refused", "accept it")
 
     def _removed(self) -> None:
-        self._removals += 1
+        self.removals += 1
         if self._after:
             self._after()
 

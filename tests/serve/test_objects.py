@@ -205,6 +205,22 @@ def test_what_the_metadata_do_not_name_is_not_served(from_folder: Served, name: 
         stray.unlink()
 
 
+def test_frames_that_only_an_arrays_own_metadata_name_are_served(from_folder: Served) -> None:
+    array = from_folder.folder / "europe/ndvi.zarr/ndvi"
+    document = (array / "zarr.json").read_text()
+    own = json.loads(document)
+    frames, *rest = own["shape"]
+    ahead = array / f"c/{frames}/0/0"
+    ahead.parent.mkdir(parents=True)
+    ahead.write_bytes(b"of a commit that was interrupted before the root")
+    (array / "zarr.json").write_text(json.dumps(own | {"shape": [frames + 1, *rest]}))
+    try:
+        assert ask(from_folder.url, f"/europe/ndvi.zarr/ndvi/c/{frames}/0/0").body == ahead.read_bytes()
+    finally:
+        ahead.unlink()
+        (array / "zarr.json").write_text(document)
+
+
 def test_a_link_within_the_folder_is_not_followed(from_folder: Served) -> None:
     frame = from_folder.folder / FRAME.lstrip("/")
     moved = frame.rename(frame.with_name("moved"))

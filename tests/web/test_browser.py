@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as NotShown
 
 from etl.catalog.colormap import TABLE
 
@@ -108,8 +109,15 @@ def test_the_group_is_opened_and_not_downloaded(collection: Page, url: str) -> N
 def test_an_item_leads_to_its_frame_in_the_viewer(collection: Page, archive: Path) -> None:
     for title in ("Europe in 2021", "Europe in 2021-03", re.compile("2021-03-04 .* S3B")):
         collection.get_by_role("link", name=title).first.click()
-    collection.get_by_role("button", name="NDVI, all frames (Zarr v3 group)").click()
-    collection.get_by_role("link", name="View on a map").click()
+    asset = collection.get_by_role("button", name="NDVI, all frames (Zarr v3 group)")
+    on_map = collection.get_by_role("link", name="View on a map")
+    asset.click()
+    try:
+        on_map.wait_for(timeout=10_000)
+    except NotShown:
+        # A click on what is still being drawn can open it and close it again.
+        asset.click()
+    on_map.click()
     collection.wait_for_selector("#map[aria-busy=false][data-frame]")
 
     frame = int(collection.get_attribute("#map", "data-frame") or -1)
