@@ -4,9 +4,9 @@
 Every archive begins with nothing. Real processes of `ndvi-archive convert` fill it from the stand-in of the
 service, over HTTP, while they are killed, the network fails, tokens and addresses expire, the stream stalls,
 is cut or grows, the disk is full, and others run or rebuild at the same time; then it is rebuilt under the
-same faults. Every fourth archive lies in a bucket whose listings lag. Each run goes on by itself where the one
-before ended. All the time another process reads the archive and compares what it sees with a reference that
-was made in peace; so does the end of each archive.
+same faults. Every fourth archive lies in a bucket whose listings lag. Each run goes on by itself where the
+one before ended. All the time another process reads the archive and compares what it sees with a reference
+that was made in peace; so does the end of each archive.
 
 Run it with the project's environment: .venv/bin/python scripts/soak.py --faults 500. The seed repeats the
 choice of faults; the moment at which a signal strikes differs from run to run.
