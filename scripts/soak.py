@@ -199,7 +199,8 @@ class Soak:
 
     def _wrong(self, what: str, stage: Stage, faults: Sequence[Fault], ended: Ended) -> None:
         kinds = ", ".join(fault.kind for fault in faults)
-        problem = f"{self._name(stage.place)}: {what} after {kinds}: {ended.err.strip()}"
+        lines = [line for line in ended.err.splitlines() if " INFO " not in line]
+        problem = "\n".join([f"{self._name(stage.place)}: {what} after {kinds}:", *lines])
         print(problem, flush=True)
         self.tally.wrong.append(problem)
 

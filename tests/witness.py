@@ -224,8 +224,8 @@ def main() -> None:
         begun = monotonic()
         reader.look()
         if reader.account.looks:
-            # A storage that answers one request at a time is left to the others for as long.
-            rest = monotonic() - begun if "://" in archive else 0.0
+            # The machine, and a storage with one answer at a time, are left to others for as long.
+            rest = monotonic() - begun
         for problems in (reader.account.lost, reader.account.wrong):
             del problems[_MOST_TOLD:]
         if asked:

@@ -84,6 +84,9 @@ class Proxy(ThreadingHTTPServer):
         self._written: dict[str, tuple[int, float]] = {}
         self._lock = threading.Lock()
 
+    def handle_error(self, *_: object) -> None:
+        """A client was killed."""
+
     def note(self, method: str, path: str) -> None:
         """Take account of a request that was obeyed."""
         with self._lock:
