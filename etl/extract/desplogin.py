@@ -26,12 +26,13 @@ def main() -> None:
     for the user does not count.
     """
     seconds = int(sys.argv[1])
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(seconds)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     if most == resource.RLIM_INFINITY or most > MOST_MEMORY:
         resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
-    builtins.input = _without_hurry(builtins.input, seconds)
-    getpass.getpass = _without_hurry(getpass.getpass, seconds)
+    builtins.input = without_hurry(builtins.input, seconds)
+    getpass.getpass = without_hurry(getpass.getpass, seconds)
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.argv[1:] = []
@@ -40,8 +41,13 @@ def main() -> None:
     answer.flush()
 
 
-def _without_hurry(ask: Callable[..., str], seconds: int) -> Callable[..., str]:
-    """The same question, during which no time passes."""
+def without_hurry(ask: Callable[..., str], seconds: int) -> Callable[..., str]:
+    """The same question, during which no time passes.
+
+    Args:
+        ask: asks the user.
+        seconds: left afterwards.
+    """
 
     def asking(prompt: str = "") -> str:
         signal.alarm(0)
