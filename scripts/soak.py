@@ -160,8 +160,8 @@ class Soak:
         self._calm(stage.place)
         last = ending(stage)(stage)
         kinds = self._dice.sample(PASSING, self._dice.choice([0, 0, 1, 2]))
-        # They would get in each other's way: one expiry, one answer.
-        passing = [kind(stage) for kind in kinds if last.kind not in {"401", "token expired"}]
+        # They would get in each other's way: one expiry, one answer, the same requests of a login.
+        passing = [] if last.login or last.kind == "401" else [kind(stage) for kind in kinds]
         if stage.place.proxy and self._dice.random() < 0.7:
             passing.append(Lagging(stage))
         return [last, *passing]
