@@ -117,7 +117,7 @@ def test_the_summary_of_a_rebuild_tells_what_it_did_with_odd_frames(dropped: int
     assert run.summary().splitlines()[:-1] == [
         "Europe rebuilt: 9 frames, 9 from the service and 0 taken over from the archive",
         "  1 frame late, taken by the rebuild: a",
-        "  1 frame published anew with other values, taken by the rebuild: b",
+        "  1 frame published again with other values, taken by the rebuild: b",
         "  1 frame with another number in the stream, taken by the rebuild: c",
         f"  2 frames {withdrawn}: d, e",
     ]

@@ -113,11 +113,11 @@ def test_an_item_leads_to_its_frame_in_the_viewer(collection: Page, archive: Pat
     on_map = collection.get_by_role("link", name="View on a map")
     asset.click()
     try:
-        on_map.wait_for(timeout=10_000)
+        on_map.click(timeout=10_000)
     except NotShown:
-        # A click on what is still being drawn can open it and close it again.
+        # What is still being drawn closes again.
         asset.click()
-    on_map.click()
+        on_map.click()
     collection.wait_for_selector("#map[aria-busy=false][data-frame]")
 
     frame = int(collection.get_attribute("#map", "data-frame") or -1)
