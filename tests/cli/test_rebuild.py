@@ -54,7 +54,7 @@ def test_late_and_republished_frames_get_in(
     )
     assert re.search(r"frame 9 \(.* is archived with other values .*; the rebuild takes those\n", ended.err)
     assert "1 frame late, taken by the rebuild: frame 4 (" in ended.out
-    assert "1 frame published anew with other values, taken by the rebuild: frame 9 (" in ended.out
+    assert "1 frame published again with other values, taken by the rebuild: frame 9 (" in ended.out
     assert_holds(archive, scenes)
     assert not (archive / "europe/.rebuild").exists()
     assert json.loads((archive / "europe/collection.json").read_text())["ndvi_archive:frames"] == 20
